@@ -1,0 +1,158 @@
+namespace Nanograd.CSharp;
+
+/// <summary>
+/// Where a gradient comes from, before anybody has written it down: what Backward() and ClipGradNorm() did, in order. Its
+/// expression is built at most once, and only if no compiled step is known for it.
+/// </summary>
+internal abstract class GradSource
+{
+    private Node? _expression;
+
+    /// <summary>The gradient as an expression.</summary>
+    public Node Expression => _expression ??= Build();
+
+    protected abstract Node Build();
+
+    /// <summary>Tells the plan of a step what this gradient is made of.</summary>
+    public abstract void Describe(StepPlan plan);
+
+    /// <summary>True when Step() has overwritten what this gradient would be computed from.</summary>
+    public virtual bool IsUsedUp => false;
+}
+
+/// <summary>One call of Backward().</summary>
+internal sealed class BackwardPass(Tensor loss, Node root, Lineage[] leaves, Tensor[] results)
+{
+    private Node[]? _gradients;
+
+    public Tensor Loss { get; } = loss;
+
+    /// <summary>The scalar that is differentiated.</summary>
+    public Node Root { get; } = root;
+
+    public Lineage[] Leaves { get; } = leaves;
+
+    /// <summary>Module results that the step computes along with the loss.</summary>
+    public Tensor[] Results { get; } = results;
+
+    /// <summary>The gradients of all leaves together: the backward part is built once for all of them.</summary>
+    public Node[] Gradients => _gradients ??= Nanograd.Grad.gradient(Root, [.. Leaves.Select(l => l.Value!)]);
+
+    public void Describe(StepPlan plan)
+    {
+        plan.Note(1);
+        plan.Root(Root);
+        plan.Root(Loss.Expression);
+        foreach (var leaf in Leaves)
+        {
+            plan.Root(leaf.Value!);
+        }
+
+        plan.Note(Results.Length);
+        foreach (var result in Results)
+        {
+            plan.Root(result.Expression);
+        }
+
+        plan.Pass(this);
+    }
+}
+
+/// <summary>What one call of Backward() gave one leaf.</summary>
+internal sealed class PassSource(BackwardPass pass, int leaf) : GradSource
+{
+    protected override Node Build() => pass.Gradients[leaf];
+
+    public override void Describe(StepPlan plan)
+    {
+        plan.Visit(pass, pass.Describe);
+        plan.Note(leaf);
+    }
+}
+
+/// <summary>What several calls of Backward() gave one leaf.</summary>
+internal sealed class SumSource(GradSource first, GradSource second) : GradSource
+{
+    protected override Node Build() => first.Expression + second.Expression;
+
+    public override void Describe(StepPlan plan)
+    {
+        plan.Note(2);
+        plan.Visit(first);
+        plan.Visit(second);
+    }
+
+    public override bool IsUsedUp => first.IsUsedUp || second.IsUsedUp;
+}
+
+/// <summary>A gradient that is a tensor: assigned by the user, or computed already.</summary>
+internal sealed class GivenSource(Tensor tensor) : GradSource
+{
+    protected override Node Build() => tensor.Expression;
+
+    public override void Describe(StepPlan plan)
+    {
+        plan.Note(3);
+        plan.Root(tensor.Expression);
+    }
+}
+
+/// <summary>One call of ClipGradNorm().</summary>
+internal sealed class Clipping
+{
+    private readonly GradSource[] _sources;
+    private readonly double _max;
+    private Node[]? _clipped;
+
+    public Clipping(GradSource[] sources, double max)
+    {
+        _sources = sources;
+        _max = max;
+        Norm = new Tensor(() => Zoo.ParameterUpdate.GlobalNorm([.. _sources.Select(s => s.Expression)]));
+    }
+
+    /// <summary>The norm before clipping.</summary>
+    public Tensor Norm { get; }
+
+    public Node[] Clipped => _clipped ??= Zoo.ParameterUpdate.ClipByGlobalNorm(_max, [.. _sources.Select(s => s.Expression)]);
+
+    public void Describe(StepPlan plan)
+    {
+        plan.Note(4);
+        plan.Note(_max);
+        plan.Note(_sources.Length);
+        foreach (var source in _sources)
+        {
+            plan.Visit(source);
+        }
+
+        plan.Clip(this);
+    }
+}
+
+/// <summary>A gradient scaled together with others.</summary>
+internal sealed class ClippedSource(Clipping clipping, int index) : GradSource
+{
+    protected override Node Build() => clipping.Clipped[index];
+
+    public override void Describe(StepPlan plan)
+    {
+        plan.Visit(clipping, clipping.Describe);
+        plan.Note(index);
+    }
+}
+
+/// <summary>A gradient that Step() used and nobody looked at.</summary>
+internal sealed class UsedUpSource : GradSource
+{
+    public static readonly UsedUpSource Instance = new();
+
+    private static InvalidOperationException Error => new(
+        "This gradient was used by Optimizer.Step() and not kept: call ZeroGrad() and Backward() again, or read Grad before Step().");
+
+    protected override Node Build() => throw Error;
+
+    public override void Describe(StepPlan plan) => throw Error;
+
+    public override bool IsUsedUp => true;
+}

@@ -1,0 +1,122 @@
+namespace Nanograd.CSharp;
+
+/// <summary>
+/// Where a tensor comes from, as far as gradients care: the leaves it was computed from, and the results of modules on
+/// the way. It mirrors the calls of the program and holds no values.
+/// </summary>
+internal sealed class Lineage
+{
+    private readonly Lineage[] _parents;
+
+    private Lineage(Lineage[] parents) => _parents = parents;
+
+    /// <summary>The leaf itself, when this is one.</summary>
+    public Tensor? Leaf { get; private init; }
+
+    /// <summary>The leaf's value when it was used.</summary>
+    public Node? Value { get; private init; }
+
+    /// <summary>A tensor that Step() computes too, because the program's author will want to see it.</summary>
+    public Tensor? Result { get; private init; }
+
+    public bool IsLeaf => Leaf is not null;
+
+    public static Lineage OfLeaf(Tensor leaf, Node value) => new([]) { Leaf = leaf, Value = value };
+
+    public static Lineage OfResult(Tensor result, Lineage origin) => new([origin]) { Result = result };
+
+    public static Lineage? Join(Tensor?[] operands)
+    {
+        Lineage? only = null;
+        List<Lineage>? several = null;
+        foreach (var operand in operands)
+        {
+            if (operand?.Lineage is not { } lineage || ReferenceEquals(lineage, only))
+            {
+                continue;
+            }
+
+            if (only is null)
+            {
+                only = lineage;
+            }
+            else
+            {
+                several ??= [only];
+                several.Add(lineage);
+            }
+        }
+
+        return several is null ? only : new Lineage([.. several]);
+    }
+
+    /// <summary>
+    /// The leaves below, and the outermost results: those that no other result on the way to here was made of. Both in an
+    /// order that depends on the program alone.
+    /// </summary>
+    public (List<Lineage> Leaves, List<Tensor> Results) Collect()
+    {
+        List<Lineage> leaves = [];
+        List<Tensor> results = [];
+        var seen = new HashSet<Lineage>(ReferenceEqualityComparer.Instance);
+        var queue = new Queue<Lineage>();
+        var below = new Queue<Lineage>();
+        Walk(queue, this, inside: false);
+        Walk(below, null, inside: true);
+        return (leaves, results);
+
+        void Walk(Queue<Lineage> pending, Lineage? start, bool inside)
+        {
+            if (start is not null && seen.Add(start))
+            {
+                pending.Enqueue(start);
+            }
+
+            while (pending.TryDequeue(out var lineage))
+            {
+                if (lineage.IsLeaf)
+                {
+                    leaves.Add(lineage);
+                }
+
+                var hidden = inside || lineage.Result is not null;
+                if (lineage.Result is not null && !inside)
+                {
+                    results.Add(lineage.Result);
+                }
+
+                foreach (var parent in lineage._parents)
+                {
+                    if (seen.Add(parent))
+                    {
+                        (hidden ? below : queue).Enqueue(parent);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// <summary>While one of these is not disposed, this thread's operations are not tracked for gradients, as under <c>torch.no_grad()</c>.</summary>
+public sealed class NoGrad : IDisposable
+{
+    [ThreadStatic]
+    private static int depth;
+
+    private bool _disposed;
+
+    /// <summary>Switches tracking off until <see cref="Dispose"/>: <c>using (new NoGrad()) { ... }</c>.</summary>
+    public NoGrad() => depth++;
+
+    internal static bool IsOff => depth == 0;
+
+    /// <summary>Switches tracking on again.</summary>
+    public void Dispose()
+    {
+        if (!_disposed)
+        {
+            _disposed = true;
+            depth--;
+        }
+    }
+}

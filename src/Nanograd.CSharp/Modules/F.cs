@@ -1,0 +1,124 @@
+namespace Nanograd.CSharp;
+
+/// <summary>The functions that modules are made of: PyTorch's <c>torch.nn.functional</c>.</summary>
+public static class F
+{
+    /// <summary>max(x, 0).</summary>
+    public static Tensor ReLU(Tensor input) => input.Relu();
+
+    /// <summary>x Phi(x); <paramref name="approximate"/> is "none" or "tanh".</summary>
+    public static Tensor GELU(Tensor input, string approximate = "none")
+    {
+        CheckApproximate(approximate);
+        return Tensor.Make(n => Zoo.Layers.Gelu(n[0]!, approximate == "tanh"), input);
+    }
+
+    /// <summary>x sigmoid(x).</summary>
+    public static Tensor SiLU(Tensor input) => Tensor.Make(n => Functions.silu(n[0]!), input);
+
+    /// <summary>1 / (1 + exp(-x)).</summary>
+    public static Tensor Sigmoid(Tensor input) => input.Sigmoid();
+
+    /// <summary>The hyperbolic tangent.</summary>
+    public static Tensor Tanh(Tensor input) => input.Tanh();
+
+    /// <summary>log(1 + exp(x)).</summary>
+    public static Tensor Softplus(Tensor input) => Tensor.Make(n => Functions.softplus(n[0]!), input);
+
+    /// <summary>exp(x) over its sum along an axis.</summary>
+    public static Tensor Softmax(Tensor input, int dim = -1) => input.Softmax(dim);
+
+    /// <summary>The logarithm of <see cref="Softmax"/>.</summary>
+    public static Tensor LogSoftmax(Tensor input, int dim = -1) => input.LogSoftmax(dim);
+
+    /// <summary>x W^T + b.</summary>
+    public static Tensor Linear(Tensor input, Tensor weight, Tensor? bias = null) =>
+        Tensor.Make(n => Zoo.Layers.Linear(n[0]!, n[1]!, n[2]), input, weight, bias);
+
+    /// <summary>Rows of <paramref name="weight"/> at integer places.</summary>
+    public static Tensor Embedding(Tensor input, Tensor weight) =>
+        Tensor.Make(n => Zoo.Layers.Embedding(n[0]!, n[1]!), input, weight);
+
+    /// <summary>Normalises the last axes, which must have the extents <paramref name="normalizedShape"/>.</summary>
+    public static Tensor LayerNorm(Tensor input, int[] normalizedShape, Tensor? weight = null, Tensor? bias = null, double eps = 1e-5)
+    {
+        var shape = input.Shape;
+        var axes = normalizedShape.Length;
+        if (axes == 0 || axes > shape.Count || !shape.Skip(shape.Count - axes).SequenceEqual(normalizedShape))
+        {
+            throw new ArgumentException(
+                $"LayerNorm: the last axes must be [{string.Join(",", normalizedShape)}], got {Nanograd.Shape.describe(input.Expression)}.");
+        }
+
+        // Without a weight the core normalises one axis: several are joined for it.
+        return weight is null && axes > 1
+            ? Tensor.Make(n => Zoo.Layers.LayerNorm(n[0]!, null, null, eps), input.Flatten(-axes)).Reshape([.. shape])
+            : Tensor.Make(n => Zoo.Layers.LayerNorm(n[0]!, n[1], n[2], eps), input, weight, bias);
+    }
+
+    /// <summary>Zeroes numbers with probability p and scales the others by 1/(1-p); does nothing when not <paramref name="training"/>.</summary>
+    public static Tensor Dropout(Tensor input, double p = 0.5, bool training = true, Generator? generator = null)
+    {
+        CheckProbability(p);
+        return !training || p == 0
+            ? input
+            : Tensor.Make(n => Zoo.Layers.Dropout(n[0]!, p, n[1]!), input, new Tensor(Generator.NextKey(generator)));
+    }
+
+    /// <summary>Softmax(q k^T / sqrt(d)) v over the last two axes; all others are batches.</summary>
+    /// <param name="query">[..., queries, d].</param>
+    /// <param name="key">[..., keys, d].</param>
+    /// <param name="value">[..., keys, dv].</param>
+    /// <param name="attnMask">True where a query may look at a key (PyTorch's sense here), broadcast to [..., queries, keys].</param>
+    /// <param name="dropoutP">The share of weights that is dropped.</param>
+    /// <param name="isCausal">Whether a query looks at keys up to its own place only.</param>
+    /// <param name="generator">Where the randomness of dropout comes from.</param>
+    public static Tensor ScaledDotProductAttention(
+        Tensor query, Tensor key, Tensor value, Tensor? attnMask = null, double dropoutP = 0, bool isCausal = false, Generator? generator = null)
+    {
+        CheckProbability(dropoutP);
+        var dropoutKey = dropoutP > 0 ? new Tensor(Generator.NextKey(generator)) : null;
+        return Tensor.Make(
+            n => Zoo.Layers.ScaledDotProductAttention(
+                n[0]!, n[1]!, n[2]!, n[3] is null ? null : Ops.unary(Nanograd.Unary.Not, n[3]!), isCausal, dropoutP, n[4]),
+            query, key, value, attnMask, dropoutKey);
+    }
+
+    /// <summary>
+    /// The mean of -log softmax(input)[target]. Classes stand in the last axis of <paramref name="input"/>, and
+    /// <paramref name="target"/> holds integers, one for each row.
+    /// </summary>
+    /// <param name="input">Logits, [..., classes].</param>
+    /// <param name="target">Classes, [...].</param>
+    /// <param name="reduction">"mean", "sum" or "none".</param>
+    public static Tensor CrossEntropy(Tensor input, Tensor target, string reduction = "mean") =>
+        Tensor.Make(n => Zoo.Layers.CrossEntropy(n[0]!, n[1]!, Checked(reduction)), input.Kept(), target);
+
+    /// <summary>The mean of the squared differences.</summary>
+    public static Tensor MseLoss(Tensor input, Tensor target, string reduction = "mean") =>
+        Tensor.Make(n => Zoo.Layers.Mse(n[0]!, n[1]!, Checked(reduction)), input.Kept(), target);
+
+    /// <summary>The mean of the absolute differences.</summary>
+    public static Tensor L1Loss(Tensor input, Tensor target, string reduction = "mean") =>
+        Tensor.Make(n => Zoo.Layers.L1(n[0]!, n[1]!, Checked(reduction)), input.Kept(), target);
+
+    private static string Checked(string reduction) => reduction is "mean" or "sum" or "none"
+        ? reduction
+        : throw new ArgumentException($"reduction must be mean, sum or none, got {reduction}.");
+
+    internal static void CheckApproximate(string approximate)
+    {
+        if (approximate is not ("none" or "tanh"))
+        {
+            throw new ArgumentException($"GELU: approximate must be none or tanh, got {approximate}.");
+        }
+    }
+
+    internal static void CheckProbability(double p)
+    {
+        if (!(p is >= 0 and <= 1))
+        {
+            throw new ArgumentException($"dropout: the probability must be between 0 and 1, got {p}.");
+        }
+    }
+}

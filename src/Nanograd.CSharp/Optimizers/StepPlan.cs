@@ -1,0 +1,239 @@
+using Microsoft.FSharp.Core;
+
+namespace Nanograd.CSharp;
+
+/// <summary>Parameters that one update rule treats alike: same group, same number of updates so far.</summary>
+internal sealed record Bucket(ParameterGroup Group, Zoo.ParameterUpdate Rule, string RuleKey, long Steps, Slot[] Slots)
+{
+    /// <summary>The rule's state tensors for these parameters, in the rule's order: (slot, kind).</summary>
+    public (Slot Slot, string Kind)[] State { get; } = StateOf(Rule, Slots);
+
+    private static (Slot, string)[] StateOf(Zoo.ParameterUpdate rule, Slot[] slots) =>
+        [.. rule.StateNames([.. Enumerable.Range(0, slots.Length).Select(i => i.ToString())]).Select(name =>
+        {
+            var dot = name.LastIndexOf('.');
+            return (slots[int.Parse(name[(dot + 1)..])], name[..dot]);
+        })];
+}
+
+/// <summary>What an optimizer knows of one parameter.</summary>
+internal sealed class Slot(Parameter parameter)
+{
+    public Parameter Parameter { get; } = parameter;
+
+    public long Steps { get; set; }
+
+    /// <summary>State by kind ("exp_avg"); values that nobody else holds.</summary>
+    public Dictionary<string, Node> State { get; } = [];
+}
+
+/// <summary>
+/// One step as a function: literals, optimizer state, rates and step counts in; new parameters, new state, losses, module
+/// results, norms and gradients that somebody looked at out. It is found again by the structure of the forward part and
+/// the list of what was done with it, so that the backward part is built for the first step only.
+/// </summary>
+internal sealed class StepPlan
+{
+    private const string Receiver = "Optimizer.Step()";
+
+    private readonly Bucket[] _buckets;
+    private readonly List<Node> _roots = [];
+    private readonly Dictionary<object, int> _visited = new(ReferenceEqualityComparer.Instance);
+    private readonly List<BackwardPass> _passes = [];
+    private readonly List<Clipping> _clippings = [];
+    private readonly List<Tensor> _bystanders = [];
+    private readonly List<Tensor> _seen = [];
+    private readonly Node[] _literals;
+    private Hash _structure = Hash.Zero;
+
+    public StepPlan(Bucket[] buckets)
+    {
+        _buckets = buckets;
+        var stepping = new HashSet<Tensor>(ReferenceEqualityComparer.Instance);
+        foreach (var bucket in buckets)
+        {
+            Note(bucket.RuleKey);
+            Note(bucket.Slots.Length);
+            foreach (var slot in bucket.Slots)
+            {
+                stepping.Add(slot.Parameter);
+                Root(slot.Parameter.Expression);
+                Visit(slot.Parameter.Source!);
+                See(slot.Parameter);
+            }
+        }
+
+        // Leaves of the same passes that are not stepped here: their gradients are saved before the passes are gone.
+        for (var i = 0; i < _passes.Count; i++)
+        {
+            foreach (var leaf in _passes[i].Leaves.Select(l => l.Leaf!))
+            {
+                if (leaf.Source is { IsUsedUp: false } and not GivenSource && !stepping.Contains(leaf) && !_bystanders.Contains(leaf))
+                {
+                    Note(5);
+                    _bystanders.Add(leaf);
+                    Visit(leaf.Source);
+                }
+            }
+        }
+
+        (var key, _literals, var variables) = Program.key([.. _roots]);
+        if (variables.Length > 0)
+        {
+            throw new InvalidOperationException("Step: the loss contains variables without a value.");
+        }
+
+        Key = key.Add(_structure).Add("step");
+    }
+
+    public Hash Key { get; }
+
+    // ------------------------------------------------------------------------------------------------ describing
+
+    public void Note(int number) => _structure = _structure.Add(number);
+
+    public void Note(double number) => _structure = _structure.Add(BitConverter.DoubleToUInt64Bits(number));
+
+    public void Note(string text) => _structure = _structure.Add(text);
+
+    /// <summary>An expression over values that takes part in the step.</summary>
+    public void Root(Node node) => _roots.Add(node);
+
+    public void Visit(GradSource source) => Visit(source, source.Describe);
+
+    /// <summary>Describes something that may be met several times: the second time, its number is enough.</summary>
+    public void Visit(object thing, Action<StepPlan> describe)
+    {
+        if (_visited.TryGetValue(thing, out var number))
+        {
+            Note(-1 - number);
+            return;
+        }
+
+        _visited.Add(thing, _visited.Count);
+        describe(this);
+    }
+
+    public void Pass(BackwardPass pass) => _passes.Add(pass);
+
+    public void Clip(Clipping clipping) => _clippings.Add(clipping);
+
+    private void See(Parameter parameter)
+    {
+        var looked = parameter.SeenGrad is { HasValue: false };
+        Note(looked ? 6 : 7);
+        if (looked)
+        {
+            _seen.Add(parameter.SeenGrad!);
+        }
+    }
+
+    private IEnumerable<Tensor> Settled =>
+        _passes.Select(p => p.Loss).Concat(_passes.SelectMany(p => p.Results)).Concat(_clippings.Select(c => c.Norm)).Concat(_seen);
+
+    // ------------------------------------------------------------------------------------------------ compiling
+
+    public Executable Find() => Program.cached(Key, FuncConvert.FromFunc(Compile));
+
+    private Executable Compile()
+    {
+        List<Node> inputs = [], results = [];
+        var replacements = new Dictionary<Hash, Node>();
+        var owned = new HashSet<Hash>();
+        var donated = new List<bool>();
+        foreach (var slot in _buckets.SelectMany(b => b.Slots))
+        {
+            owned.Add(slot.Parameter.Expression.Hash);
+        }
+
+        foreach (var literal in _literals)
+        {
+            var variable = Add("v", literal.DType, literal.Shape, owned.Contains(literal.Hash));
+            replacements.Add(literal.Hash, variable);
+        }
+
+        foreach (var bucket in _buckets)
+        {
+            var parameters = bucket.Slots.Select(s => s.Parameter.Expression).ToArray();
+            var gradients = bucket.Slots.Select(s => Functions.cast(s.Parameter.Expression.DType, s.Parameter.Source!.Expression)).ToArray();
+            var state = bucket.State.Select(s => s.Slot.State[s.Kind]).Select(n => Add("s", n.DType, n.Shape, true)).ToArray();
+            var step = Add("step", CoreType.I32, [], false);
+            var rate = Add("rate", CoreType.F32, [], false);
+            var update = bucket.Rule.Update(step, rate, gradients, state, parameters);
+            results.AddRange(update.Parameters);
+            results.AddRange(update.State);
+        }
+
+        results.AddRange(_bystanders.Select(b => b.Source!.Expression));
+        results.AddRange(Settled.Select(t => t.Expression));
+        return Program.compile([.. inputs], Substitute.apply(replacements, [.. results]), [.. donated]);
+
+        Node Add(string name, CoreType type, int[] shape, bool used)
+        {
+            var variable = Ops.input(name, type, shape);
+            inputs.Add(variable);
+            donated.Add(used);
+            return variable;
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------ running
+
+    public void Run()
+    {
+        var program = Find();
+        var inputs = _literals.Select(Program.storage).ToList();
+        if (inputs.Any(s => s.IsDonated))
+        {
+            throw new InvalidOperationException(
+                "Step: the loss depends on parameters that an earlier Step() has overwritten; compute the loss again and call Backward() on it.");
+        }
+
+        var used = new List<Storage>();
+        foreach (var bucket in _buckets)
+        {
+            used.AddRange(bucket.Slots.Select(s => Program.storage(s.Parameter.Expression)));
+            var state = bucket.State.Select(s => Program.storage(s.Slot.State[s.Kind])).ToArray();
+            used.AddRange(state);
+            inputs.AddRange(state);
+            inputs.Add(Program.storage(Copies.Scalar((int)bucket.Steps)));
+            inputs.Add(Program.storage(Copies.Scalar((float)bucket.Group.LearningRate)));
+        }
+
+        var outputs = new Queue<Storage>(program.Run([.. inputs]));
+        foreach (var storage in used.Where(s => !s.IsDonated))
+        {
+            storage.Donate(Receiver);
+        }
+
+        foreach (var bucket in _buckets)
+        {
+            foreach (var slot in bucket.Slots)
+            {
+                slot.Parameter.Adopt(Ops.literal(outputs.Dequeue(), slot.Parameter.Expression.Shape), requiresGrad: true);
+                slot.Steps = bucket.Steps + 1;
+            }
+
+            foreach (var (slot, kind) in bucket.State)
+            {
+                slot.State[kind] = Ops.literal(outputs.Dequeue(), slot.State[kind].Shape);
+            }
+        }
+
+        foreach (var leaf in _bystanders)
+        {
+            var gradient = new Tensor(Ops.literal(outputs.Dequeue(), leaf.Expression.Shape));
+            leaf.Restart(new GivenSource(gradient));
+        }
+
+        foreach (var tensor in Settled)
+        {
+            tensor.Settle(outputs.Dequeue());
+        }
+
+        foreach (var slot in _buckets.SelectMany(b => b.Slots))
+        {
+            slot.Parameter.UseUp();
+        }
+    }
+}

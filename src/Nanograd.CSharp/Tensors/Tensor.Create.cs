@@ -1,0 +1,62 @@
+namespace Nanograd.CSharp;
+
+public partial class Tensor
+{
+    /// <summary>Zeros.</summary>
+    public static Tensor Zeros(params int[] shape) => Full(shape, 0);
+
+    /// <summary>Ones.</summary>
+    public static Tensor Ones(params int[] shape) => Full(shape, 1);
+
+    /// <summary>One value everywhere.</summary>
+    public static Tensor Full(int[] shape, double value, DType type = DType.Float32) =>
+        new(Creation.full(type.ToCore(), Checked(shape), value));
+
+    /// <summary>Zeros of the shape and type of another tensor.</summary>
+    public static Tensor ZerosLike(Tensor other) => Full([.. other.Shape], 0, other.DType);
+
+    /// <summary>Ones of the shape and type of another tensor.</summary>
+    public static Tensor OnesLike(Tensor other) => Full([.. other.Shape], 1, other.DType);
+
+    /// <summary>A tensor over a copy of <paramref name="values"/>, row-major; without a shape it is a vector.</summary>
+    /// <typeparam name="T">float, double, Half, long, int, uint, byte, sbyte or bool; it decides the element type.</typeparam>
+    public static Tensor FromArray<T>(T[] values, params int[] shape) where T : unmanaged
+    {
+        var type = DTypes.Of<T>().ToCore();
+        return new(Creation.ofArray(type, shape.Length == 0 && values.Length != 1 ? [values.Length] : Checked(shape), values));
+    }
+
+    /// <summary>A matrix over a copy of <paramref name="rows"/>.</summary>
+    /// <typeparam name="T">float, double, Half, long, int, uint, byte, sbyte or bool; it decides the element type.</typeparam>
+    public static Tensor FromArray<T>(T[,] rows) where T : unmanaged =>
+        FromArray(rows.Cast<T>().ToArray(), rows.GetLength(0), rows.GetLength(1));
+
+    /// <summary>A scalar of 32-bit float.</summary>
+    public static Tensor Scalar(float value) => new(Copies.Scalar(value));
+
+    /// <summary>0, 1, ..., count - 1, as 64-bit integers unless another type is asked for.</summary>
+    public static Tensor Arange(int count, DType type = DType.Int64) => new(Creation.arange(type.ToCore(), count));
+
+    /// <summary>Independent standard normal numbers.</summary>
+    /// <param name="shape">The extents.</param>
+    /// <param name="generator">Where the randomness comes from; null: <see cref="Generator.Default"/>.</param>
+    public static Tensor RandN(int[] shape, Generator? generator = null) =>
+        new(Nanograd.Random.normal(Generator.NextKey(generator), Checked(shape)));
+
+    /// <summary>Independent standard normal numbers from <see cref="Generator.Default"/>.</summary>
+    public static Tensor RandN(params int[] shape) => RandN(shape, null);
+
+    /// <summary>Independent numbers, uniform in [0, 1).</summary>
+    /// <param name="shape">The extents.</param>
+    /// <param name="generator">Where the randomness comes from; null: <see cref="Generator.Default"/>.</param>
+    public static Tensor Rand(int[] shape, Generator? generator = null) =>
+        new(Nanograd.Random.uniform(Generator.NextKey(generator), Checked(shape)));
+
+    /// <summary>Independent numbers, uniform in [0, 1), from <see cref="Generator.Default"/>.</summary>
+    public static Tensor Rand(params int[] shape) => Rand(shape, null);
+
+    /// <summary>A bare number is a 32-bit scalar.</summary>
+    public static implicit operator Tensor(float value) => Scalar(value);
+
+    private static int[] Checked(int[] shape) => [.. shape]; // the caller may change his array later
+}

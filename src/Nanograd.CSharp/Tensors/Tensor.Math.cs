@@ -1,0 +1,159 @@
+namespace Nanograd.CSharp;
+
+public partial class Tensor
+{
+    /// <summary>e to the power of every element.</summary>
+    public Tensor Exp() => Unary(Nanograd.Unary.Exp);
+
+    /// <summary>The natural logarithm of every element.</summary>
+    public Tensor Log() => Unary(Nanograd.Unary.Log);
+
+    /// <summary>log(1 + x), exact for small x.</summary>
+    public Tensor Log1p() => Unary(Nanograd.Unary.Log1p);
+
+    /// <summary>exp(x) - 1, exact for small x.</summary>
+    public Tensor Expm1() => Unary(Nanograd.Unary.Expm1);
+
+    /// <summary>The square root of every element.</summary>
+    public Tensor Sqrt() => Unary(Nanograd.Unary.Sqrt);
+
+    /// <summary>1 / sqrt(x).</summary>
+    public Tensor Rsqrt() => Unary(Nanograd.Unary.Rsqrt);
+
+    /// <summary>The absolute value of every element.</summary>
+    public Tensor Abs() => Unary(Nanograd.Unary.Abs);
+
+    /// <summary>-1, 0 or 1.</summary>
+    public Tensor Sign() => Unary(Nanograd.Unary.Sign);
+
+    /// <summary>The sine of every element.</summary>
+    public Tensor Sin() => Unary(Nanograd.Unary.Sin);
+
+    /// <summary>The cosine of every element.</summary>
+    public Tensor Cos() => Unary(Nanograd.Unary.Cos);
+
+    /// <summary>The arc tangent of every element.</summary>
+    public Tensor Atan() => Unary(Nanograd.Unary.Atan);
+
+    /// <summary>The hyperbolic tangent of every element.</summary>
+    public Tensor Tanh() => Unary(Nanograd.Unary.Tanh);
+
+    /// <summary>The error function of every element.</summary>
+    public Tensor Erf() => Unary(Nanograd.Unary.Erf);
+
+    /// <summary>The largest integer that is not larger.</summary>
+    public Tensor Floor() => Unary(Nanograd.Unary.Floor);
+
+    /// <summary>The smallest integer that is not smaller.</summary>
+    public Tensor Ceil() => Unary(Nanograd.Unary.Ceil);
+
+    /// <summary>The nearest integer, ties to even.</summary>
+    public Tensor Round() => Unary(Nanograd.Unary.Round);
+
+    /// <summary>1 / (1 + exp(-x)).</summary>
+    public Tensor Sigmoid() => Make(Functions.sigmoid, this);
+
+    /// <summary>max(x, 0).</summary>
+    public Tensor Relu() => Make(Functions.relu, this);
+
+    /// <summary>Every element times itself.</summary>
+    public Tensor Square() => Make(Functions.square, this);
+
+    /// <summary>Every element to a power.</summary>
+    public Tensor Pow(double exponent) => Make(x => Functions.pow(x, Creation.full(DTypeModule.isFloat(x.DType) ? x.DType : CoreType.F32, [], exponent)), this);
+
+    /// <summary>Every element to the power of the other's.</summary>
+    public Tensor Pow(Tensor exponent) => Make(Functions.pow, this, exponent);
+
+    /// <summary>The elementwise larger; NaN wins.</summary>
+    public Tensor Maximum(Tensor other) => Make(Functions.maximum, this, other);
+
+    /// <summary>The elementwise smaller; NaN wins.</summary>
+    public Tensor Minimum(Tensor other) => Make(Functions.minimum, this, other);
+
+    /// <summary>Every element held between two bounds.</summary>
+    public Tensor Clamp(double min, double max) => Make(
+        x => Functions.minimum(Functions.maximum(x, Creation.full(x.DType, [], min)), Creation.full(x.DType, [], max)), this);
+
+    /// <summary><paramref name="x"/> where the condition holds, else <paramref name="y"/>; all three broadcast.</summary>
+    public static Tensor Where(Tensor condition, Tensor x, Tensor y) =>
+        Make(n => Functions.where(n[0]!, n[1]!, n[2]!), condition, x, y);
+
+    /// <summary>The sum of all elements.</summary>
+    public Tensor Sum() => Make(Functions.sum, this);
+
+    /// <summary>Sums over one axis.</summary>
+    public Tensor Sum(int axis, bool keepDim = false) => Sum([axis], keepDim);
+
+    /// <summary>Sums over axes, which disappear or (<paramref name="keepDim"/>) stay with extent 1.</summary>
+    public Tensor Sum(int[] axes, bool keepDim = false) => Over(Reduction.Sum, axes, keepDim);
+
+    /// <summary>The product of all elements.</summary>
+    public Tensor Prod() => Over(Reduction.Prod, All, false);
+
+    /// <summary>The mean of all elements.</summary>
+    public Tensor Mean() => Make(Functions.mean, this);
+
+    /// <summary>Means over one axis.</summary>
+    public Tensor Mean(int axis, bool keepDim = false) => Mean([axis], keepDim);
+
+    /// <summary>Means over axes, which disappear or (<paramref name="keepDim"/>) stay with extent 1.</summary>
+    public Tensor Mean(int[] axes, bool keepDim = false) =>
+        Make(x => keepDim ? Functions.meanKeep(axes, x) : Functions.meanOver(axes, x), this);
+
+    /// <summary>The variance over one axis: divided by n - 1, or by n when not <paramref name="unbiased"/>.</summary>
+    public Tensor Var(int axis, bool unbiased = true, bool keepDim = false)
+    {
+        var n = Size(axis);
+        var variance = Make(x => Functions.varianceKeep([axis], x), this) * (unbiased ? n / (double)(n - 1) : 1.0);
+        return keepDim ? variance : variance.Squeeze(axis);
+    }
+
+    /// <summary>The largest element.</summary>
+    public Tensor Max() => Over(Reduction.Max, All, false);
+
+    /// <summary>The largest elements along an axis.</summary>
+    public Tensor Max(int axis, bool keepDim = false) => Over(Reduction.Max, [axis], keepDim);
+
+    /// <summary>The largest elements over axes.</summary>
+    public Tensor Max(int[] axes, bool keepDim = false) => Over(Reduction.Max, axes, keepDim);
+
+    /// <summary>The smallest element.</summary>
+    public Tensor Min() => Over(Reduction.Min, All, false);
+
+    /// <summary>The smallest elements along an axis.</summary>
+    public Tensor Min(int axis, bool keepDim = false) => Over(Reduction.Min, [axis], keepDim);
+
+    /// <summary>The smallest elements over axes.</summary>
+    public Tensor Min(int[] axes, bool keepDim = false) => Over(Reduction.Min, axes, keepDim);
+
+    /// <summary>The index (64-bit integer) of the first largest element along an axis.</summary>
+    public Tensor ArgMax(int axis) => Make(x => Functions.argMax(axis, x), this);
+
+    /// <summary>Running sums along an axis.</summary>
+    public Tensor CumSum(int axis) => Make(x => Functions.cumSum(axis, x), this);
+
+    /// <summary>exp(x) over its sum along an axis.</summary>
+    public Tensor Softmax(int axis) => Make(x => Functions.softmax(axis, x), this);
+
+    /// <summary>The logarithm of <see cref="Softmax"/>, exact for values far apart.</summary>
+    public Tensor LogSoftmax(int axis) => Make(x => Functions.logSoftmax(axis, x), this);
+
+    private int[] All => [.. Enumerable.Range(0, Rank)];
+
+    private Tensor Unary(Unary function) => Make(x => Ops.unary(function, x), this);
+
+    private Tensor Over(Reduction reduction, int[] axes, bool keepDim) => Make(
+        x =>
+        {
+            var folded = Ops.reduce(reduction, axes, x);
+            if (!keepDim)
+            {
+                return folded;
+            }
+
+            var normalised = Nanograd.Shape.axes("reduce", x, axes);
+            return Functions.reshape([.. x.Shape.Select((e, i) => normalised.Contains(i) ? 1 : e)], folded);
+        },
+        this);
+}

@@ -1,0 +1,237 @@
+namespace Nanograd
+
+open System
+open System.Text
+
+/// How often a value of a loop nest is computed.
+[<RequireQualifiedAccess>]
+type Level =
+    | PerRow
+    | PerElement
+
+/// How an argument of a nest moves along the innermost loop: not at all, by one element, or by a stride known when it runs.
+[<RequireQualifiedAccess>]
+type Advance =
+    | Still
+    | Next
+    | Strided
+
+/// What a nest does with an argument.
+[<RequireQualifiedAccess>]
+type Access =
+    | Read
+    | Write
+    /// No memory: the position itself is the value (an iota).
+    | Count
+
+type Argument =
+    { DType: DType
+      Access: Access
+      Advance: Advance }
+
+/// One index that is data: the position moves by value * stride; the value must be below the bound. Both are scalars of the nest.
+type Lookup =
+    { Index: int
+      Stride: int
+      Bound: int }
+
+/// One definition of a nest; operands are numbers of earlier values.
+[<RequireQualifiedAccess>]
+type Term =
+    /// A number passed when the nest runs: constants, so that equal code serves other numbers.
+    | Scalar of int
+    /// A number that is part of the code: shift counts.
+    | Fixed of Constant
+    | Load of argument: int
+    | LoadAt of argument: int * Lookup[]
+    | Count of argument: int
+    | Unary of Unary * int
+    | Binary of Binary * int * int
+    | Select of int * int * int
+    | Cast of int
+    | BitCast of int
+    /// Threefry2x32-20 of two key words and a counter.
+    | RandomBits of int * int * int
+    /// A value per element folded over the innermost loop, or over the loop around it in a Columns nest.
+    | Reduced of Reduction * int
+
+type Value =
+    { DType: DType
+      Level: Level
+      Term: Term }
+
+/// What the two innermost loops of a nest are.
+[<RequireQualifiedAccess>]
+type NestKind =
+    /// Reductions fold the innermost loop; what follows them uses the result in the same row.
+    | Rows
+    /// Reductions fold the second innermost loop, column by column; they are stored and nothing follows.
+    | Columns
+
+/// A loop nest as code: what is computed in each row and each element. Extents, strides, addresses and numbers are not part of it,
+/// so that equal layers and other batch sizes share it.
+type Nest =
+    { Kind: NestKind
+      Arguments: Argument[]
+      Scalars: DType[]
+      Values: Value[]
+      /// argument, value
+      Stores: struct (int * int)[] }
+
+/// A nest's argument at work: where it starts in which buffer and how it moves along each loop (in elements).
+[<NoComparison>]
+type Operand = { Buffer: int; Form: Form }
+
+/// A nest with everything that it runs on.
+[<NoComparison>]
+type Loop =
+    { Nest: Nest
+      Extents: int[]
+      Operands: Operand[]
+      Scalars: Constant[]
+      /// The expression it came from, for people.
+      Label: string }
+
+/// A matrix product: result[b, m, n] = sum over k of left[b, m, k] * right[b, k, n], operands addressed by offset tables (in elements).
+type Product =
+    { DType: DType
+      Left: int
+      Right: int
+      Result: int
+      LeftOffsets: int[][] // batch, m, k
+      RightOffsets: int[][] // batch, k, n
+      ResultOffsets: int[][] // batch, m, n
+      Label: string }
+
+/// A program's unit of work.
+[<RequireQualifiedAccess; NoComparison>]
+type Kernel =
+    | Loop of Loop
+    | Product of Product
+    /// result = target with updates added at indices: [outer; axis; inner], indices [outer?; n], in order.
+    | Scatter of target: int * indices: int * updates: int * result: int * sizes: struct (int * int * int * int) * node: Tensor
+    /// A primitive that has no kernel of its own yet: the interpreter's row, on buffers. Shown as what it is.
+    | Reference of node: Tensor * operands: int[] * results: int[]
+
+/// Where the elements of a buffer come from or go to.
+[<RequireQualifiedAccess>]
+type Place =
+    | Input of int
+    | Output of int
+    | Temporary
+
+type PlanBuffer =
+    { DType: DType
+      Length: int
+      Place: Place }
+
+/// A program of kernels over numbered buffers, in the order in which they run.
+[<NoComparison>]
+type Plan =
+    { Buffers: PlanBuffer[]
+      Kernels: Kernel[]
+      /// For each result of the program, its buffer.
+      Results: int[] }
+
+/// The kernel language: small, typed, and silent about vectors, threads and .NET.
+[<RequireQualifiedAccess>]
+module Kernel =
+    /// The values that a term uses.
+    let operands (t: Term) =
+        match t with
+        | Term.Scalar _ | Term.Fixed _ | Term.Load _ | Term.Count _ -> [||]
+        | Term.LoadAt(_, lookups) -> lookups |> Array.map (fun l -> l.Index)
+        | Term.Unary(_, a) | Term.Cast a | Term.BitCast a | Term.Reduced(_, a) -> [| a |]
+        | Term.Binary(_, a, b) -> [| a; b |]
+        | Term.Select(a, b, c) | Term.RandomBits(a, b, c) -> [| a; b; c |]
+
+    /// Buffers that a kernel reads and writes.
+    let touches (k: Kernel) : struct (int[] * int[]) =
+        match k with
+        | Kernel.Loop l ->
+            let having access =
+                Array.zip l.Nest.Arguments l.Operands |> Array.filter (fun (a, _) -> a.Access = access) |> Array.map (fun (_, o) -> o.Buffer) |> Array.distinct
+            struct (having Access.Read, having Access.Write)
+        | Kernel.Product p -> struct ([| p.Left; p.Right |], [| p.Result |])
+        | Kernel.Scatter(target, indices, updates, result, _, _) -> struct ([| target; indices; updates |], [| result |])
+        | Kernel.Reference(_, operands, results) -> struct (operands, results)
+
+    let private showTerm (n: Nest) (term: Term) =
+        let v i = $"v{i}"
+        match term with
+        | Term.Scalar i -> $"scalar {i}"
+        | Term.Fixed c -> string c.Int
+        | Term.Load a -> $"load {a}"
+        | Term.LoadAt(a, lookups) -> $"load {a} at " + String.Join(", ", lookups |> Array.map (fun l -> $"{v l.Index} * s{l.Stride} < s{l.Bound}"))
+        | Term.Count a -> $"count {a}"
+        | Term.Unary(u, x) -> $"{u} {v x}".ToLowerInvariant()
+        | Term.Binary(b, x, y) -> $"{b} {v x} {v y}".ToLowerInvariant()
+        | Term.Select(c, x, y) -> $"select {v c} {v x} {v y}"
+        | Term.Cast x -> $"cast {v x}"
+        | Term.BitCast x -> $"bits {v x}"
+        | Term.RandomBits(x, y, c) -> $"randomBits {v x} {v y} {v c}"
+        | Term.Reduced(r, x) -> (if n.Kind = NestKind.Rows then $"{r} {v x}" else $"{r} {v x} down the columns").ToLowerInvariant()
+
+    /// A nest as text: arguments, then one definition a line (`row` for those computed once a row), then the stores.
+    let showNest (n: Nest) =
+        let text = StringBuilder()
+        let line (s: string) = text.Append(s).Append('\n') |> ignore
+        line ((if n.Kind = NestKind.Rows then "rows" else "columns") + $" with {n.Scalars.Length} scalars")
+        n.Arguments |> Array.iteri (fun i a -> line ($"  {i}: {a.Access} {a.DType} {a.Advance}".ToLowerInvariant()))
+        n.Values
+        |> Array.iteri (fun i v ->
+            let level = if v.Level = Level.PerRow then "row " else ""
+            line $"  {level}v{i}: {v.DType} = {showTerm n v.Term}")
+        for struct (a, v) in n.Stores do
+            line $"  store {a} = v{v}"
+        text.ToString()
+
+    /// A kernel with what it runs on, in one line and (loops) its code below.
+    let show (k: Kernel) =
+        match k with
+        | Kernel.Loop l ->
+            let operand i (o: Operand) = $"{i}:b{o.Buffer}+{o.Form.Offset}{Shape.show o.Form.Strides}"
+            $"loop {Shape.show l.Extents} {l.Label}: " + String.Join(" ", Array.mapi operand l.Operands) + "\n" + showNest l.Nest
+        | Kernel.Product p ->
+            let size (t: int[][]) = Shape.show (t |> Array.map Array.length)
+            $"product b{p.Result}{size p.ResultOffsets} = b{p.Left}{size p.LeftOffsets} x b{p.Right}{size p.RightOffsets}: {p.Label}\n"
+        | Kernel.Scatter(t, i, u, r, _, _) -> $"scatter b{r} = b{t} + b{u} at b{i}\n"
+        | Kernel.Reference(node, operands, results) -> $"reference {Print.name node} b{Shape.show results} of b{Shape.show operands}\n"
+
+    /// Checks a nest's rules: operands come before uses, types fit, levels are consistent, stores go to written arguments. Returns what is wrong.
+    let check (n: Nest) : string list =
+        let wrong = ResizeArray<string>()
+        let level i = n.Values[i].Level
+        let dtype i = n.Values[i].DType
+        n.Values
+        |> Array.iteri (fun i v ->
+            let need condition (what: string) = if not condition then wrong.Add $"v{i}: {what}"
+            for o in operands v.Term do
+                need (o >= 0 && o < i) $"operand v{o} is not defined before it"
+            let uses = operands v.Term |> Array.filter (fun o -> o >= 0 && o < i)
+            let spills = uses |> Array.exists (fun o -> level o = Level.PerElement)
+            match v.Term with
+            | Term.Reduced(_, x) ->
+                need (level x = Level.PerElement || n.Kind = NestKind.Columns) "only values per element are reduced"
+                need (v.Level = Level.PerRow) "a reduction is a value per row"
+                need (dtype x = v.DType) "a reduction keeps the type"
+            | Term.Scalar s -> need (s < n.Scalars.Length && n.Scalars[s] = v.DType) "no such scalar"
+            | Term.Load a | Term.LoadAt(a, _) ->
+                need (n.Arguments[a].Access = Access.Read && n.Arguments[a].DType = v.DType) "loads need a read argument of their type"
+                need (n.Kind = NestKind.Columns || v.Level = Level.PerElement || n.Arguments[a].Advance = Advance.Still) "a value per row cannot read a moving argument"
+            | Term.Count a -> need (n.Arguments[a].Access = Access.Count) "counting needs a counting argument"
+            | Term.Binary(b, x, y) ->
+                need (dtype x = dtype y) "operands must have one type"
+                match b with
+                | Binary.Eq | Binary.Ne | Binary.Lt | Binary.Le | Binary.Gt | Binary.Ge -> need (v.DType = DType.Bool) "comparisons are bool"
+                | _ -> need (v.DType = dtype x) "the type must not change"
+            | Term.Select(c, x, y) -> need (dtype c = DType.Bool && dtype x = v.DType && dtype y = v.DType) "select needs a bool and two values of its type"
+            | Term.Unary(_, x) -> need (dtype x = v.DType) "the type must not change"
+            | Term.BitCast x -> need (DType.size (dtype x) = DType.size v.DType) "sizes must agree"
+            | Term.Fixed _ | Term.Cast _ | Term.RandomBits _ -> ()
+            match v.Term with
+            | Term.Reduced _ -> ()
+            | _ -> need (not spills || v.Level = Level.PerElement) "a value per row cannot depend on one per element")
+        for struct (a, v) in n.Stores do
+            if n.Arguments[a].Access <> Access.Write || n.Arguments[a].DType <> dtype v then wrong.Add $"store {a}: not a written argument of the type of v{v}"
+        List.ofSeq wrong

@@ -1,0 +1,155 @@
+namespace Nanograd
+
+open System
+open System.Collections.Generic
+
+/// Where a buffer is while a program runs.
+[<RequireQualifiedAccess>]
+type Home =
+    /// In the memory of input i, which the caller owns.
+    | Input of int
+    /// In the memory of donated input i: the result takes its place.
+    | InPlace of input: int
+    /// In fresh memory, which becomes result i.
+    | Fresh of output: int
+    /// At an offset (in bytes) of the program's arena.
+    | Arena of offset: int64
+    /// Nowhere: nobody reads it.
+    | Nowhere
+
+/// Where all buffers of a program live, known before it runs.
+type MemoryPlan =
+    { Homes: Home[]
+      ArenaBytes: int64
+      /// Arena and fresh results together: the most a run adds to what its inputs hold.
+      PeakBytes: int64 }
+
+/// Lifetimes to addresses: buffers that are never alive together share memory, and results replace donated inputs where that is safe.
+[<RequireQualifiedAccess>]
+module MemoryPlan =
+    let private align (bytes: int64) = (bytes + 64L + 63L) / 64L * 64L // vector loads may look 64 bytes past the end
+
+    let private bytes (b: PlanBuffer) = int64 b.Length * int64 (DType.size b.DType)
+
+    /// Does every access of the loop to `input` fall on the element that it then writes to `output`?
+    let private sameElements (k: Kernel) (input: int) (output: int) =
+        match k with
+        | Kernel.Loop l when l.Nest.Kind = NestKind.Rows ->
+            let forms access buffer =
+                Seq.zip l.Nest.Arguments l.Operands |> Seq.filter (fun (a, o) -> a.Access = access && o.Buffer = buffer) |> Seq.map (fun (_, o) -> o.Form) |> Seq.distinct |> Seq.toArray
+            let lookups = l.Nest.Values |> Array.exists (fun v -> match v.Term with Term.LoadAt _ -> true | _ -> false)
+            let reductions = l.Nest.Values |> Array.exists (fun v -> match v.Term with Term.Reduced _ -> true | _ -> false)
+            let written = forms Access.Write output
+            not lookups && not reductions && written.Length = 1 && forms Access.Read input = written
+        | _ -> false
+
+    /// Lays out the buffers of a plan. `donated` marks inputs that results may overwrite.
+    let make (plan: Plan) (donated: bool[]) : MemoryPlan =
+        let count = plan.Buffers.Length
+        let first, last, lastRead = Array.create count Int32.MaxValue, Array.create count -1, Array.create count -1
+        let writers = Array.init count (fun _ -> List<int>())
+        plan.Kernels
+        |> Array.iteri (fun k kernel ->
+            let struct (reads, writes) = Kernel.touches kernel
+            for b in reads do
+                if b >= 0 then
+                    lastRead[b] <- max lastRead[b] k
+                    last[b] <- k
+            for b in writes do
+                first[b] <- min first[b] k
+                last[b] <- max last[b] k
+                writers[b].Add k)
+        // Donated inputs by size and type, each given to at most one result.
+        let donors = Dictionary<struct (DType * int), List<int>>()
+        plan.Buffers
+        |> Array.iteri (fun b buffer ->
+            match buffer.Place with
+            | Place.Input i when donated[i] && buffer.Length > 0 ->
+                let key = struct (buffer.DType, buffer.Length)
+                if not (donors.ContainsKey key) then donors[key] <- List()
+                donors[key].Add b
+            | _ -> ())
+        let taken = HashSet<int>()
+        let donorFor b =
+            match donors.TryGetValue(struct (plan.Buffers[b].DType, plan.Buffers[b].Length)) with
+            | true, candidates when writers[b].Count > 0 ->
+                let w = writers[b][0]
+                let safe j = not (taken.Contains j) && (lastRead[j] < w || (lastRead[j] = w && writers[b].Count = 1 && sameElements plan.Kernels[w] j b))
+                candidates |> Seq.filter safe |> Seq.sortByDescending (fun j -> lastRead[j]) |> Seq.tryHead
+            | _ -> None
+        let homes = Array.create count Home.Nowhere
+        let mutable freshBytes = 0L
+        plan.Buffers
+        |> Array.iteri (fun b buffer ->
+            match buffer.Place with
+            | Place.Input i -> homes[b] <- Home.Input i
+            | Place.Output o ->
+                match donorFor b with
+                | Some j ->
+                    taken.Add j |> ignore
+                    homes[b] <- Home.InPlace(match plan.Buffers[j].Place with Place.Input i -> i | _ -> -1)
+                | None ->
+                    homes[b] <- Home.Fresh o
+                    freshBytes <- freshBytes + bytes buffer
+            | Place.Temporary -> ())
+        // The arena: at each kernel, new buffers take the best fitting hole; buffers of the past leave holes, which merge.
+        let holes = SortedDictionary<int64, int64>() // offset -> length
+        let mutable size = 0L
+        let release offset length =
+            let mutable offset, length = offset, length
+            let before = holes |> Seq.tryFind (fun h -> h.Key + h.Value = offset)
+            match before with
+            | Some h ->
+                holes.Remove h.Key |> ignore
+                offset <- h.Key
+                length <- length + h.Value
+            | None -> ()
+            match holes.TryGetValue(offset + length) with
+            | true, next ->
+                holes.Remove(offset + length) |> ignore
+                length <- length + next
+            | _ -> ()
+            holes[offset] <- length
+        let take length =
+            let fit = holes |> Seq.filter (fun h -> h.Value >= length) |> Seq.sortBy (fun h -> h.Value) |> Seq.tryHead
+            match fit with
+            | Some h ->
+                holes.Remove h.Key |> ignore
+                if h.Value > length then holes[h.Key + length] <- h.Value - length
+                h.Key
+            | None ->
+                // A hole at the very end grows.
+                match holes |> Seq.tryFind (fun h -> h.Key + h.Value = size) with
+                | Some h ->
+                    holes.Remove h.Key |> ignore
+                    size <- h.Key + length
+                    h.Key
+                | None ->
+                    size <- size + length
+                    size - length
+        let starting, ending = Dictionary<int, List<int>>(), Dictionary<int, List<int>>()
+        let note (table: Dictionary<int, List<int>>) k b =
+            if not (table.ContainsKey k) then table[k] <- List()
+            table[k].Add b
+        plan.Buffers
+        |> Array.iteri (fun b buffer ->
+            if buffer.Place = Place.Temporary && last[b] >= 0 && first[b] <> Int32.MaxValue then
+                note starting first[b] b
+                note ending last[b] b)
+        for k in 0 .. plan.Kernels.Length - 1 do
+            match starting.TryGetValue k with
+            | true, list ->
+                for b in list do
+                    homes[b] <- Home.Arena(take (align (bytes plan.Buffers[b])))
+            | _ -> ()
+            match ending.TryGetValue k with
+            | true, list ->
+                for b in list do
+                    match homes[b] with
+                    | Home.Arena offset -> release offset (align (bytes plan.Buffers[b]))
+                    | _ -> ()
+            | _ -> ()
+        // A result in a donated input's place must not be written before the last use of that input by another buffer's reader; checked above.
+        { Homes = homes
+          ArenaBytes = size
+          PeakBytes = size + freshBytes }

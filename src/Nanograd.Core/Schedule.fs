@@ -1,0 +1,312 @@
+namespace Nanograd
+
+open System.Collections.Generic
+
+/// Expressions that are computed together, in one kernel.
+[<RequireQualifiedAccess; NoComparison>]
+type Work =
+    /// Elementwise expressions and reductions of rows, all over the same elements in the same order.
+    | Rows of members: Tensor[] * rowLength: int
+    /// Reductions down the columns, with the elementwise expressions that only they use.
+    | Columns of reduction: Tensor * members: Tensor[]
+    /// A primitive that has a kernel to itself.
+    | Single of Tensor
+
+/// What is computed together, in order, and which expressions need memory of their own.
+[<NoComparison>]
+type Schedule = { Works: Work[]; Stored: HashSet<Hash> }
+
+/// Deciding which primitives share a kernel. An elementwise expression joins the kernel of an operand when both run over the same
+/// elements in the same order; a reduction over rows joins too, and what uses its result row by row follows it into the same kernel:
+/// a softmax or a layer norm becomes one. Two kernels merge when an expression needs both and neither waits for the other.
+[<RequireQualifiedAccess>]
+module Schedule =
+    /// The most elementary operations in one kernel: code beyond a few hundred is compiled badly.
+    let private budget = 400
+
+    /// Rough number of machine operations per element.
+    let cost (t: Tensor) =
+        match t.Op with
+        | Op.Unary u ->
+            match u with
+            | Unary.Exp -> 16
+            | Unary.Log | Unary.Expm1 | Unary.Log1p -> 24
+            | Unary.Sin | Unary.Cos | Unary.Atan | Unary.Tanh -> 28
+            | Unary.Erf -> 40
+            | Unary.Sqrt | Unary.Rsqrt | Unary.Sign -> 4
+            | Unary.Neg | Unary.Abs | Unary.Floor | Unary.Ceil | Unary.Round | Unary.Not -> 1
+        | Op.RandomBits -> 130
+        | Op.Binary(Binary.Pow | Binary.Rem) -> 30
+        | _ -> 1
+
+    /// Elementwise expressions and lookups: what a loop body can hold. Reductions of rows come with them.
+    let isLight (t: Tensor) =
+        match t.Op with
+        | Op.Unary _ | Op.Binary _ | Op.Select | Op.Cast | Op.BitCast | Op.RandomBits -> true
+        | Op.Indexing(Indexing.Gather _ | Indexing.DynamicSlice) -> true
+        | Op.Reduce(_, axes) -> axes[axes.Length - 1] = t.Inputs[0].Rank - 1
+        | _ -> false
+
+    let private isRowReduction (t: Tensor) = match t.Op with Op.Reduce _ -> isLight t | _ -> false
+
+    /// Lookups read their operands wherever the indices say, so those must be in memory.
+    let private readsFromMemory (t: Tensor) = match t.Op with Op.Indexing _ | Op.RandomBits -> true | _ -> false
+
+    let rowLength (t: Tensor) = match t.Op with Op.Reduce(_, axes) -> axes |> Array.fold (fun n a -> n * t.Inputs[0].Shape[a]) 1 | _ -> 0
+
+    /// Expressions of constants and iotas: computed wherever they are used, never stored for their own sake.
+    let free (order: Tensor[]) : HashSet<Hash> =
+        let result = HashSet<Hash>()
+        for t in order do
+            let isFree =
+                match t.Op with
+                | Op.Const _ | Op.Iota _ -> true
+                | Op.Unary _ | Op.Binary _ | Op.Select | Op.Cast | Op.BitCast -> t.Inputs |> Array.forall (fun i -> result.Contains i.Hash)
+                | _ -> Form.isView t && result.Contains t.Inputs[0].Hash
+            if isFree then result.Add t.Hash |> ignore
+        result
+
+    /// The expression that a chain of views reads, and the chain from the reader's side.
+    let source (t: Tensor) =
+        let mutable s, chain = t, []
+        while Form.isView s do
+            chain <- s :: chain
+            s <- s.Inputs[0]
+        s, List.rev chain
+
+    /// A kernel in the making.
+    type private Group(number: int, elements: int) =
+        member val Number = number
+        member val Elements = elements with get, set
+        member val RowLength = 0 with get, set
+        member val Cost = 0 with get, set
+        member val Members = List<Tensor>()
+        /// Groups that must run before this one.
+        member val Before = HashSet<int>()
+        member val Alive = true with get, set
+
+    type private Builder(isFree: HashSet<Hash>, taken: HashSet<Hash>) =
+        let groups = List<Group>()
+        let groupOf = Dictionary<Hash, int>()
+        let perRow = HashSet<Hash>() // members that are one value a row
+
+        let fresh elements =
+            let g = Group(groups.Count, elements)
+            groups.Add g
+            g
+
+        /// Does the reader, at level `rowReader`, find in `chain` the operand's own row and element?
+        let aligned (g: Group) rowReader (chain: Tensor list) rowOperand =
+            if chain |> List.forall (fun v -> match v.Op with Op.Movement Movement.Reshape -> true | _ -> false) then rowReader = rowOperand
+            elif rowReader then false
+            else
+                let r = max 1 g.RowLength
+                let rec follow (extents: int[]) inRow (f: Form) (chain: Tensor list) =
+                    match chain with
+                    | [] ->
+                        let whole = Form.identity extents
+                        let own = Array.map2 (fun s e -> if e = 1 then 0 else s) whole.Strides extents
+                        let expected = if rowOperand then own |> Array.mapi (fun d s -> if d >= extents.Length - inRow then 0 else s / r) else own
+                        f.Offset = 0 && f.Strides = expected
+                    | v :: rest ->
+                        match Form.follow extents v f with
+                        | Mapped.To next -> follow extents inRow next rest
+                        | Mapped.Impossible -> false
+                        | Mapped.Split(axis, inner) ->
+                            let inRow = if axis >= extents.Length - inRow then inRow + 1 else inRow
+                            follow (Form.splitExtents axis inner extents) inRow (Form.split axis inner f) chain
+                let extents = [| g.Elements / r; r |]
+                follow extents 1 (Form.identity extents) chain
+
+        /// Too few rows to share among cores: elementwise work must not be tied to such a reduction.
+        let narrow (g: Group) = g.RowLength > 0 && g.Elements / g.RowLength < 8 && g.Elements > 16384
+
+        /// What `t` reads from other kernels, through views and through what its own kernel has swallowed.
+        let rec operands (t: Tensor) : (Tensor * Tensor list)[] =
+            t.Inputs
+            |> Array.filter (fun i -> not (isFree.Contains i.Hash))
+            |> Array.collect (fun i ->
+                let s, chain = source i
+                if taken.Contains s.Hash then operands s
+                else [| (match s.Op with Op.Item _ -> s.Inputs[0] | _ -> s), chain |])
+
+        let waitsFor (g: Group) =
+            for later in groups do
+                if later.Alive && later.Before.Contains g.Number then later.Before.UnionWith g.Before
+
+        let need (g: Group) (others: seq<int>) =
+            let mutable changed = false
+            for o in others do
+                if o <> g.Number && g.Before.Add o then
+                    changed <- true
+                    g.Before.UnionWith groups[o].Before
+            if changed then waitsFor g
+
+        let levelIn (g: Group) (t: Tensor) =
+            if isRowReduction t then
+                if (g.RowLength = 0 || g.RowLength = rowLength t) && t.Inputs[0].Count = g.Elements then ValueSome true else ValueNone
+            elif t.Count = g.Elements then ValueSome false
+            elif g.RowLength > 1 && t.Count * g.RowLength = g.Elements then ValueSome true
+            else ValueNone
+
+        /// May `t` be computed in `g`, given what it reads?
+        let fits (g: Group) (t: Tensor) (reads: (Tensor * Tensor list)[]) =
+            g.Cost + cost t <= budget
+            && match levelIn g t with
+               | ValueNone -> false
+               | ValueSome row ->
+                   reads
+                   |> Array.forall (fun (s, chain) ->
+                       match groupOf.TryGetValue s.Hash with
+                       | true, other when other = g.Number ->
+                           let reader = row && not (isRowReduction t)
+                           let operand = perRow.Contains s.Hash
+                           not (readsFromMemory t) && aligned g reader chain operand && not (operand && not row && narrow g)
+                       | true, other -> not (groups[other].Before.Contains g.Number)
+                       | _ -> true)
+
+        let merge (into: Group) (other: Group) =
+            other.Alive <- false
+            for m in other.Members do
+                groupOf[m.Hash] <- into.Number
+                into.Members.Add m
+            into.RowLength <- max into.RowLength other.RowLength
+            into.Cost <- into.Cost + other.Cost
+            for g in groups do
+                if g.Alive && g.Before.Remove other.Number && g.Number <> into.Number then
+                    g.Before.Add into.Number |> ignore
+                    g.Before.UnionWith into.Before
+            need into (Seq.toArray other.Before)
+            waitsFor into
+
+        let mergeable (a: Group) (b: Group) =
+            a.Elements = b.Elements
+            && (a.RowLength = b.RowLength || a.RowLength = 0 || b.RowLength = 0)
+            && a.Cost + b.Cost <= budget
+            && not (a.Before.Contains b.Number)
+            && not (b.Before.Contains a.Number)
+
+        let add (g: Group) (t: Tensor) =
+            if isRowReduction t then
+                g.RowLength <- rowLength t
+                perRow.Add t.Hash |> ignore
+            elif t.Count <> g.Elements then perRow.Add t.Hash |> ignore
+            g.Members.Add t
+            g.Cost <- g.Cost + cost t
+            groupOf[t.Hash] <- g.Number
+
+        member _.Groups = groups
+        member _.GroupOf = groupOf
+
+        /// Puts `t` into the kernel of an operand if one takes it, else into a new one.
+        member _.Place(t: Tensor) =
+            let reads = operands t
+            let dependencies = reads |> Array.choose (fun (s, _) -> match groupOf.TryGetValue s.Hash with | true, g -> Some g | _ -> None) |> Array.distinct
+            let light = isLight t
+            let candidates = if light then dependencies |> Array.map (fun g -> groups[g]) |> Array.filter (fun g -> g.Elements >= 0) else [||]
+            match candidates |> Array.tryFind (fun g -> fits g t reads) with
+            | None ->
+                let g = fresh (if not light then -1 elif isRowReduction t then t.Inputs[0].Count else t.Count)
+                add g t
+                need g dependencies
+            | Some g ->
+                // Other kernels it reads may become one with this one: what they compute is then at hand.
+                for other in candidates do
+                    if other.Alive && other.Number <> g.Number && mergeable g other then
+                        let saved = g.RowLength
+                        g.RowLength <- max g.RowLength other.RowLength
+                        let joins = reads |> Array.forall (fun (s, chain) -> groupOf.ContainsKey s.Hash && groupOf[s.Hash] <> other.Number || aligned g false chain (perRow.Contains s.Hash))
+                        let alone = (match levelIn g t with ValueSome row -> not row | ValueNone -> false)
+                        g.RowLength <- saved
+                        let later = dependencies |> Array.exists (fun d -> groups[d].Before.Contains other.Number && d <> g.Number)
+                        if joins && alone && not later then merge g other
+                add g t
+                need g (dependencies |> Array.map (fun d -> if groups[d].Alive then d else g.Number))
+
+    /// Elementwise expressions that only `reduction` uses move into its kernel.
+    let private absorb (users: Dictionary<Hash, List<Tensor>>) (isOutput: Hash -> bool) (isFree: HashSet<Hash>) (reduction: Tensor) =
+        let inside = HashSet<Hash>([ reduction.Hash ])
+        let absorbed = List<Tensor>()
+        let rec visit (t: Tensor) =
+            if not (isFree.Contains t.Hash) && not (inside.Contains t.Hash) then
+                let elementwise = match t.Op with Op.Unary _ | Op.Binary _ | Op.Select | Op.Cast | Op.BitCast -> true | _ -> Form.isView t
+                let onlyHere = not (isOutput t.Hash) && users[t.Hash] |> Seq.forall (fun u -> inside.Contains u.Hash)
+                if elementwise && onlyHere && absorbed.Count < 60 && t.Count >= reduction.Inputs[0].Count then
+                    inside.Add t.Hash |> ignore
+                    if not (Form.isView t) then absorbed.Add t
+                    Array.iter visit t.Inputs
+        visit reduction.Inputs[0]
+        absorbed.ToArray()
+
+    /// Which expressions of `outputs` are computed together, in an order that respects what needs what.
+    let make (outputs: Tensor[]) : Schedule =
+        let order = Graph.topological outputs
+        let isFree = free order
+        let taken = HashSet<Hash>()
+        let b = Builder(isFree, taken)
+        let users = Dictionary<Hash, List<Tensor>>()
+        for t in order do
+            users[t.Hash] <- List()
+            for i in t.Inputs do
+                users[i.Hash].Add t
+        let outputSources = HashSet<Hash>(outputs |> Seq.map (fun o -> (fst (source o)).Hash))
+        // Reductions of columns take their private producers before anybody else can.
+        let columns = Dictionary<Hash, Tensor[]>()
+        for t in order do
+            match t.Op with
+            | Op.Reduce _ when not (isLight t) ->
+                let inside = absorb users outputSources.Contains isFree t
+                columns[t.Hash] <- inside
+                for i in inside do
+                    taken.Add i.Hash |> ignore
+            | _ -> ()
+        let isLeaf (t: Tensor) = match t.Op with Op.Input _ | Op.Literal _ | Op.Item _ -> true | _ -> false
+        for t in order do
+            if not (isLeaf t || isFree.Contains t.Hash || Form.isView t || taken.Contains t.Hash) then b.Place t
+        // What column kernels swallowed depends on other kernels all the same; that is settled by ordering below.
+        let position = Dictionary<Hash, int>()
+        order |> Array.iteri (fun i t -> position[t.Hash] <- i)
+        let works = List<int * Tensor[] * Work>()
+        for g in b.Groups do
+            if g.Alive then
+                let members = g.Members.ToArray() |> Array.sortBy (fun m -> position[m.Hash])
+                let first = members[0]
+                match columns.TryGetValue first.Hash with
+                | true, inside -> works.Add((g.Number, Array.append inside members, Work.Columns(first, inside)))
+                | _ when g.Elements < 0 -> works.Add((g.Number, members, Work.Single first))
+                | _ -> works.Add((g.Number, members, Work.Rows(members, g.RowLength)))
+        let owner = Dictionary<Hash, int>()
+        works |> Seq.iteri (fun w (_, members, _) -> for m in members do owner[m.Hash] <- w)
+        // The sources that each kernel reads from others: those are stored.
+        let stored = HashSet<Hash>()
+        let needs = works |> Seq.map (fun _ -> HashSet<int>()) |> Seq.toArray
+        works
+        |> Seq.iteri (fun w (_, members, _) ->
+            for m in members do
+                for i in m.Inputs do
+                    let s, _ = source i
+                    let s = match s.Op with Op.Item _ -> s.Inputs[0] | _ -> s
+                    match owner.TryGetValue s.Hash with
+                    | true, other when other <> w ->
+                        stored.Add s.Hash |> ignore
+                        needs[w].Add other |> ignore
+                    | _ -> ())
+        for o in outputs do
+            stored.Add((fst (source o)).Hash) |> ignore
+        // Kahn's order, the earliest expression first.
+        let remaining = needs |> Array.map (fun n -> n.Count)
+        let waiting = works |> Seq.map (fun _ -> List<int>()) |> Seq.toArray
+        needs |> Array.iteri (fun w n -> for other in n do waiting[other].Add w)
+        let key w = let _, members, _ = works[w] in position[members[members.Length - 1].Hash]
+        let ready = PriorityQueue<int, int>()
+        remaining |> Array.iteri (fun w n -> if n = 0 then ready.Enqueue(w, key w))
+        let sorted = List<Work>()
+        while ready.Count > 0 do
+            let w = ready.Dequeue()
+            let _, _, work = works[w]
+            sorted.Add work
+            for later in waiting[w] do
+                remaining[later] <- remaining[later] - 1
+                if remaining[later] = 0 then ready.Enqueue(later, key later)
+        if sorted.Count <> works.Count then invalidOp "schedule: kernels wait for each other (this is a mistake in Nanograd; please report the program)"
+        { Works = sorted.ToArray(); Stored = stored }

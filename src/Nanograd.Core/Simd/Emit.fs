@@ -1,0 +1,468 @@
+namespace Nanograd.Simd
+
+open System
+open System.Collections.Generic
+open System.Reflection
+open System.Reflection.Emit
+open System.Runtime.Intrinsics
+open System.Runtime.Intrinsics.X86
+open Nanograd
+
+/// How machine operations become IL, for one width. Operands are on the evaluation stack.
+[<AbstractClass>]
+type internal Target() =
+    /// Elements that one operation works on.
+    abstract Lanes: int
+    /// The .NET type that a value has on the stack.
+    abstract TypeOf: DType -> Type
+    abstract Constant: ILGenerator * DType * uint64 -> unit
+    /// An operation on operands of type `source` with a result of type `result`.
+    abstract Operation: ILGenerator * MicroOp * source: DType * result: DType -> unit
+    /// Address on the stack to value, and (address, value) to memory: consecutive elements.
+    abstract Load: ILGenerator * DType -> unit
+    abstract Store: ILGenerator * DType -> unit
+
+/// Finding methods by name and parameter types.
+module internal Methods =
+    let private flags = BindingFlags.Static ||| BindingFlags.Public ||| BindingFlags.NonPublic
+
+    /// The static method of `owner` called `name`; generic ones are tried with `element`.
+    let find (owner: Type) (name: string) (element: Type) (parameters: Type[]) : MethodInfo =
+        let matches (m: MethodInfo) = (m.GetParameters() |> Array.map (fun p -> p.ParameterType)) = parameters
+        let candidates =
+            owner.GetMethods flags
+            |> Seq.filter (fun m -> m.Name = name && m.GetParameters().Length = parameters.Length)
+            |> Seq.choose (fun m ->
+                if not m.IsGenericMethodDefinition then Some m
+                elif m.GetGenericArguments().Length = 1 then (try Some(m.MakeGenericMethod element) with :? ArgumentException -> None)
+                else None)
+        match Seq.tryFind matches candidates with
+        | Some m -> m
+        | None -> invalidOp $"no method {owner.Name}.{name}({String.Join(',', parameters |> Array.map string)})"
+
+    let runtime (name: string) (parameters: Type[]) = find typeof<Runtime> name typeof<int> parameters
+
+/// One element at a time: every type and every operation.
+[<Sealed>]
+type internal ScalarTarget() =
+    inherit Target()
+
+    static let typeOf (d: DType) =
+        match d with
+        | DType.F64 -> typeof<float>
+        | DType.F32 | DType.F16 | DType.BF16 -> typeof<float32>
+        | DType.I64 -> typeof<int64>
+        | DType.I32 | DType.U32 | DType.U8 | DType.I8 | DType.Bool -> typeof<int>
+
+    static let isFloat d = DType.isFloat d
+
+    /// Small integers wrap after every operation.
+    static let wrap (il: ILGenerator) (d: DType) =
+        match d with
+        | DType.U8 -> il.Emit OpCodes.Conv_U1
+        | DType.I8 -> il.Emit OpCodes.Conv_I1
+        | DType.F64 | DType.F32 | DType.F16 | DType.BF16 | DType.I64 | DType.I32 | DType.U32 | DType.Bool -> ()
+
+    static let call (il: ILGenerator) name (types: Type list) = il.Emit(OpCodes.Call, Methods.runtime name (List.toArray types))
+
+    static let math (il: ILGenerator) (d: DType) name count =
+        let t = typeOf d
+        let owner = if t = typeof<float32> then typeof<MathF> else typeof<Math>
+        il.Emit(OpCodes.Call, Methods.find owner name t (Array.create count t))
+
+    static let suffix (d: DType) =
+        match d with
+        | DType.F64 -> "F64"
+        | DType.F32 | DType.F16 | DType.BF16 -> "F32"
+        | DType.I64 -> "I64"
+        | DType.U32 -> "U32"
+        | DType.I32 | DType.U8 | DType.I8 | DType.Bool -> "I32"
+
+    static let convert (il: ILGenerator) (source: DType) (target: DType) =
+        let toFloat () = if source = DType.U32 then il.Emit OpCodes.Conv_R_Un
+        match target with
+        | DType.F64 ->
+            toFloat ()
+            il.Emit OpCodes.Conv_R8
+        | DType.F32 ->
+            toFloat ()
+            il.Emit OpCodes.Conv_R4
+        | DType.F16 ->
+            if source = DType.F64 then call il "RoundHalf" [ typeof<float> ]
+            else
+                toFloat ()
+                il.Emit OpCodes.Conv_R4
+                call il "RoundHalf" [ typeof<float32> ]
+        | DType.BF16 ->
+            toFloat ()
+            il.Emit OpCodes.Conv_R4
+            call il "RoundBrain" [ typeof<float32> ]
+        | DType.I64 ->
+            if isFloat source then
+                il.Emit OpCodes.Conv_R8
+                call il "ToI64" [ typeof<float> ]
+            elif source = DType.U32 then il.Emit OpCodes.Conv_U8
+            else il.Emit OpCodes.Conv_I8
+        | DType.I32 | DType.U32 | DType.U8 | DType.I8 ->
+            if isFloat source then
+                il.Emit OpCodes.Conv_R8
+                call il ("To" + (string target).ToUpperInvariant()) [ typeof<float> ]
+            else
+                il.Emit OpCodes.Conv_I4
+                wrap il target
+        | DType.Bool -> invalidOp "casts to bool are comparisons"
+
+    static let reinterpret (il: ILGenerator) (source: DType) (target: DType) =
+        let bits name (t: Type) = il.Emit(OpCodes.Call, Methods.find typeof<BitConverter> name t [| t |])
+        match source, target with
+        | DType.F32, (DType.I32 | DType.U32) -> bits "SingleToInt32Bits" typeof<float32>
+        | (DType.I32 | DType.U32), DType.F32 -> bits "Int32BitsToSingle" typeof<int>
+        | DType.F64, DType.I64 -> bits "DoubleToInt64Bits" typeof<float>
+        | DType.I64, DType.F64 -> bits "Int64BitsToDouble" typeof<int64>
+        | DType.F16, DType.BF16 -> call il "HalfAsBrain" [ typeof<float32> ]
+        | DType.BF16, DType.F16 -> call il "BrainAsHalf" [ typeof<float32> ]
+        | _ -> wrap il target
+
+    static let compare (il: ILGenerator) (op: MicroOp) (d: DType) =
+        let isNot () =
+            il.Emit OpCodes.Ldc_I4_0
+            il.Emit OpCodes.Ceq
+        match op with
+        | MicroOp.Equal -> il.Emit OpCodes.Ceq
+        | MicroOp.Less -> il.Emit(if d = DType.U32 then OpCodes.Clt_Un else OpCodes.Clt)
+        | _ -> // x <= y is not (x > y, or unordered)
+            il.Emit(if d = DType.U32 || isFloat d then OpCodes.Cgt_Un else OpCodes.Cgt)
+            isNot ()
+
+    static let shift (il: ILGenerator) (op: MicroOp) (d: DType) =
+        let by (count: int) (code: OpCode) =
+            il.Emit(OpCodes.Ldc_I4, count)
+            il.Emit code
+            wrap il d
+        match op with
+        | MicroOp.ShiftLeft n -> by n OpCodes.Shl
+        | MicroOp.ShiftRight n -> by n OpCodes.Shr_Un
+        | MicroOp.ShiftRightSigned n -> by n OpCodes.Shr
+        | _ -> invalidOp "not a shift"
+
+    static let functions (il: ILGenerator) (name: string) (d: DType) =
+        let t = typeOf d
+        match name with
+        | "Shl" | "Shr" ->
+            il.Emit(OpCodes.Ldc_I4, 8 * DType.size d)
+            let unsigned = name = "Shr" && (d = DType.U32 || d = DType.U8)
+            call il (if unsigned then "ShrUnsigned" else name) [ t; t; typeof<int> ]
+        | _ -> call il (name + suffix d) [ t; t ]
+        wrap il d
+
+    override _.Lanes = 1
+    override _.TypeOf d = typeOf d
+
+    override _.Constant(il, d, bits) =
+        match typeOf d with
+        | t when t = typeof<float> -> il.Emit(OpCodes.Ldc_R8, BitConverter.UInt64BitsToDouble bits)
+        | t when t = typeof<float32> -> il.Emit(OpCodes.Ldc_R4, BitConverter.UInt32BitsToSingle(uint32 bits))
+        | t when t = typeof<int64> -> il.Emit(OpCodes.Ldc_I8, int64 bits)
+        | _ -> il.Emit(OpCodes.Ldc_I4, int (uint32 bits))
+
+    override _.Operation(il, op, source, result) =
+        let simple (code: OpCode) =
+            il.Emit code
+            wrap il result
+        match op with
+        | MicroOp.Add -> simple OpCodes.Add
+        | MicroOp.Sub -> simple OpCodes.Sub
+        | MicroOp.Mul -> simple OpCodes.Mul
+        | MicroOp.Div -> simple OpCodes.Div
+        | MicroOp.Neg -> simple OpCodes.Neg
+        | MicroOp.Fma -> math il result "FusedMultiplyAdd" 3
+        | MicroOp.Abs ->
+            if isFloat result then math il result "Abs" 1
+            else
+                call il "Abs" [ typeOf result ]
+                wrap il result
+        | MicroOp.Sqrt -> math il result "Sqrt" 1
+        | MicroOp.Floor -> math il result "Floor" 1
+        | MicroOp.Ceil -> math il result "Ceiling" 1
+        | MicroOp.Round -> math il result "Round" 1
+        | MicroOp.Max | MicroOp.Min ->
+            let name = if op = MicroOp.Max then "Max" else "Min"
+            if result = DType.U32 then il.Emit(OpCodes.Call, Methods.find typeof<Math> name typeof<uint32> [| typeof<uint32>; typeof<uint32> |])
+            else math il result name 2
+        | MicroOp.MaxSecond -> call il "MaxSecond" [ typeOf result; typeOf result ]
+        | MicroOp.MinSecond -> call il "MinSecond" [ typeOf result; typeOf result ]
+        | MicroOp.And -> il.Emit OpCodes.And
+        | MicroOp.Or -> il.Emit OpCodes.Or
+        | MicroOp.Xor -> il.Emit OpCodes.Xor
+        | MicroOp.Not ->
+            if result = DType.Bool then
+                il.Emit OpCodes.Ldc_I4_0
+                il.Emit OpCodes.Ceq
+            else simple OpCodes.Not
+        | MicroOp.ShiftLeft _ | MicroOp.ShiftRight _ | MicroOp.ShiftRightSigned _ -> shift il op result
+        | MicroOp.Equal | MicroOp.Less | MicroOp.LessEqual -> compare il op source
+        | MicroOp.Select -> call il "Select" [ typeof<int>; typeOf result; typeOf result ]
+        | MicroOp.Convert -> convert il source result
+        | MicroOp.Reinterpret -> reinterpret il source result
+        | MicroOp.Call name -> functions il name source
+        | MicroOp.Constant _ | MicroOp.Row _ | MicroOp.Saved _ | MicroOp.Scalar _ | MicroOp.Load _ | MicroOp.LoadAt _ | MicroOp.Count _ ->
+            invalidOp "leaves are emitted by the nest"
+
+    override _.Load(il, d) =
+        match d with
+        | DType.F64 -> il.Emit OpCodes.Ldind_R8
+        | DType.F32 -> il.Emit OpCodes.Ldind_R4
+        | DType.F16 ->
+            il.Emit OpCodes.Ldind_U2
+            call il "OfHalf" [ typeof<int> ]
+        | DType.BF16 ->
+            il.Emit OpCodes.Ldind_U2
+            call il "OfBrain" [ typeof<int> ]
+        | DType.I64 -> il.Emit OpCodes.Ldind_I8
+        | DType.I32 | DType.U32 -> il.Emit OpCodes.Ldind_I4
+        | DType.U8 | DType.Bool -> il.Emit OpCodes.Ldind_U1
+        | DType.I8 -> il.Emit OpCodes.Ldind_I1
+
+    override _.Store(il, d) =
+        match d with
+        | DType.F64 -> il.Emit OpCodes.Stind_R8
+        | DType.F32 -> il.Emit OpCodes.Stind_R4
+        | DType.F16 ->
+            call il "ToHalf" [ typeof<float32> ]
+            il.Emit OpCodes.Stind_I2
+        | DType.BF16 ->
+            call il "ToBrain" [ typeof<float32> ]
+            il.Emit OpCodes.Stind_I2
+        | DType.I64 -> il.Emit OpCodes.Stind_I8
+        | DType.I32 | DType.U32 -> il.Emit OpCodes.Stind_I4
+        | DType.U8 | DType.Bool | DType.I8 -> il.Emit OpCodes.Stind_I1
+
+/// Vectors of 128, 256 or 512 bits with lanes of 4 or 8 bytes; truth values are masks of that lane size.
+[<Sealed>]
+type internal VectorTarget(bits: int, laneSize: int) =
+    inherit Target()
+
+    let owner, generic, native =
+        match bits with
+        | 512 -> typeof<Vector512>, typedefof<Vector512<_>>, (if Avx512F.IsSupported then Some typeof<Avx512F> else None)
+        | 256 -> typeof<Vector256>, typedefof<Vector256<_>>, (if Avx.IsSupported then Some typeof<Avx> else None)
+        | _ ->
+            let sse = if laneSize = 4 then typeof<Sse> else typeof<Sse2>
+            typeof<Vector128>, typedefof<Vector128<_>>, (if Sse2.IsSupported then Some sse else None)
+
+    let maskType = if laneSize = 4 then typeof<int> else typeof<int64>
+
+    let element (d: DType) =
+        match d with
+        | DType.F64 -> typeof<float>
+        | DType.F32 -> typeof<float32>
+        | DType.I64 -> typeof<int64>
+        | DType.I32 -> typeof<int>
+        | DType.U32 -> typeof<uint32>
+        | DType.Bool -> maskType
+        | DType.F16 | DType.BF16 | DType.U8 | DType.I8 -> invalidOp $"vectors of {d} do not exist"
+
+    let vector (t: Type) = generic.MakeGenericType [| t |]
+
+    /// Calls VectorN.name on operands of these element types.
+    let call (il: ILGenerator) (name: string) (e: Type) (parameters: Type[]) = il.Emit(OpCodes.Call, Methods.find owner name e parameters)
+
+    let plain (il: ILGenerator) name d count =
+        let e = element d
+        call il name e (Array.create count (vector e))
+
+    /// The same bits as a vector of another element type.
+    let reinterpret (il: ILGenerator) (source: Type) (target: Type) =
+        if source <> target then
+            let m = owner.GetMethods() |> Array.find (fun m -> m.Name = "As" && m.GetGenericArguments().Length = 2)
+            il.Emit(OpCodes.Call, m.MakeGenericMethod [| source; target |])
+
+    let compare (il: ILGenerator) name (source: DType) =
+        plain il name source 2
+        reinterpret il (element source) maskType
+
+    /// min and max as processors have them; elsewhere a comparison and a selection.
+    let second (il: ILGenerator) (isMax: bool) (d: DType) =
+        let v = vector (element d)
+        match native with
+        | Some n -> il.Emit(OpCodes.Call, Methods.find n (if isMax then "Max" else "Min") v [| v; v |])
+        | None ->
+            let x, y = il.DeclareLocal v, il.DeclareLocal v
+            il.Emit(OpCodes.Stloc, y)
+            il.Emit(OpCodes.Stloc, x)
+            il.Emit(OpCodes.Ldloc, x)
+            il.Emit(OpCodes.Ldloc, y)
+            plain il (if isMax then "GreaterThan" else "LessThan") d 2
+            il.Emit(OpCodes.Ldloc, x)
+            il.Emit(OpCodes.Ldloc, y)
+            plain il "ConditionalSelect" d 3
+
+    member _.Vector(d: DType) = vector (element d)
+    member _.Element(d: DType) = element d
+
+    /// A scalar on the stack to all lanes.
+    member _.Broadcast(il: ILGenerator, d: DType) =
+        let e = element d
+        if d = DType.Bool then // 0 or 1 to 0 or all ones
+            il.Emit OpCodes.Neg
+            if laneSize = 8 then il.Emit OpCodes.Conv_I8
+        call il "Create" e [| e |]
+
+    /// 0, 1, 2, ... in the lanes.
+    member _.Indices(il: ILGenerator, d: DType) =
+        il.Emit(OpCodes.Call, (vector (element d)).GetProperty("Indices").GetGetMethod())
+
+    override _.Lanes = bits / 8 / laneSize
+    override _.TypeOf d = vector (element d)
+
+    override t.Constant(il, d, bits) =
+        match element d with
+        | e when e = typeof<float> -> il.Emit(OpCodes.Ldc_R8, BitConverter.UInt64BitsToDouble bits)
+        | e when e = typeof<float32> -> il.Emit(OpCodes.Ldc_R4, BitConverter.UInt32BitsToSingle(uint32 bits))
+        | e when e = typeof<int64> && d <> DType.Bool -> il.Emit(OpCodes.Ldc_I8, int64 bits)
+        | _ -> il.Emit(OpCodes.Ldc_I4, int (uint32 bits))
+        t.Broadcast(il, d)
+
+    override t.Operation(il, op, source, result) =
+        let shift name (count: int) =
+            il.Emit(OpCodes.Ldc_I4, count)
+            call il name (element result) [| vector (element result); typeof<int> |]
+        match op with
+        | MicroOp.Add -> plain il "Add" result 2
+        | MicroOp.Sub -> plain il "Subtract" result 2
+        | MicroOp.Mul -> plain il "Multiply" result 2
+        | MicroOp.Div -> plain il "Divide" result 2
+        | MicroOp.Fma -> plain il "FusedMultiplyAdd" result 3
+        | MicroOp.Neg -> plain il "Negate" result 1
+        | MicroOp.Abs -> plain il "Abs" result 1
+        | MicroOp.Sqrt -> plain il "Sqrt" result 1
+        | MicroOp.Floor -> plain il "Floor" result 1
+        | MicroOp.Ceil -> plain il "Ceiling" result 1
+        | MicroOp.Round -> plain il "Round" result 1
+        | MicroOp.Max -> plain il "Max" result 2
+        | MicroOp.Min -> plain il "Min" result 2
+        | MicroOp.MaxSecond -> second il true result
+        | MicroOp.MinSecond -> second il false result
+        | MicroOp.And -> plain il "BitwiseAnd" result 2
+        | MicroOp.Or -> plain il "BitwiseOr" result 2
+        | MicroOp.Xor -> plain il "Xor" result 2
+        | MicroOp.Not -> plain il "OnesComplement" result 1
+        | MicroOp.ShiftLeft n -> shift "ShiftLeft" n
+        | MicroOp.ShiftRight n -> shift "ShiftRightLogical" n
+        | MicroOp.ShiftRightSigned n -> shift "ShiftRightArithmetic" n
+        | MicroOp.Equal -> compare il "Equals" source
+        | MicroOp.Less -> compare il "LessThan" source
+        | MicroOp.LessEqual -> compare il "LessThanOrEqual" source
+        | MicroOp.Select ->
+            let e = element result
+            if e = maskType then plain il "ConditionalSelect" result 3
+            else // the mask lies under the two values
+                let v = vector e
+                let x, y = il.DeclareLocal v, il.DeclareLocal v
+                il.Emit(OpCodes.Stloc, y)
+                il.Emit(OpCodes.Stloc, x)
+                reinterpret il maskType e
+                il.Emit(OpCodes.Ldloc, x)
+                il.Emit(OpCodes.Ldloc, y)
+                plain il "ConditionalSelect" result 3
+        | MicroOp.Convert ->
+            match source, result with
+            | (DType.I32 | DType.U32), DType.F32 -> call il "ConvertToSingle" (element source) [| vector (element source) |]
+            | DType.F32, DType.I32 -> call il "ConvertToInt32" (element source) [| vector (element source) |]
+            | _ -> reinterpret il (element source) (element result)
+        | MicroOp.Reinterpret -> reinterpret il (element source) (element result)
+        | MicroOp.Call name -> invalidOp $"{name} has no vector form"
+        | MicroOp.Constant _ | MicroOp.Row _ | MicroOp.Saved _ | MicroOp.Scalar _ | MicroOp.Load _ | MicroOp.LoadAt _ | MicroOp.Count _ ->
+            invalidOp "leaves are emitted by the nest"
+
+    override t.Load(il, d) =
+        il.Emit(OpCodes.Unaligned, 1uy)
+        il.Emit(OpCodes.Ldobj, t.Vector d)
+
+    override t.Store(il, d) =
+        il.Emit(OpCodes.Unaligned, 1uy)
+        il.Emit(OpCodes.Stobj, t.Vector d)
+
+/// Which vectors can run a piece of code.
+module internal Vectors =
+    /// The lane size (4 or 8) that all operations share; none if some needs another, or a function that has no vector form.
+    let laneSize (code: Micro[]) : int voption =
+        let fits (types: DType list) (m: Micro) =
+            List.contains m.Type types
+            && (match m.Op with
+                | MicroOp.Call _ | MicroOp.LoadAt _ -> false
+                | MicroOp.Load _ -> m.Type <> DType.Bool
+                | MicroOp.Div -> DType.isFloat m.Type
+                | MicroOp.ShiftRightSigned _ -> m.Type <> DType.I64
+                | MicroOp.Convert ->
+                    (match code[m.Inputs[0]].Type, m.Type with
+                     | (DType.I32 | DType.U32), (DType.F32 | DType.I32 | DType.U32) | DType.F32, DType.I32 -> true
+                     | source, target -> source = target)
+                | _ -> true)
+        if Array.forall (fits [ DType.F32; DType.I32; DType.U32; DType.Bool ]) code then ValueSome 4
+        elif Array.forall (fits [ DType.F64; DType.I64; DType.Bool ]) code then ValueSome 8
+        else ValueNone
+
+/// Emits straight-line code: values used once stay on the stack, others in locals that are reused as soon as they are free.
+[<Sealed>]
+type internal Section(il: ILGenerator, target: Target, code: Micro[], pool: Dictionary<Type, Stack<LocalBuilder>>, leaf: Micro -> int -> unit) =
+    let uses = Array.zeroCreate<int> code.Length
+    let locals = Array.zeroCreate<LocalBuilder> code.Length
+
+    let take (t: Type) =
+        match pool.TryGetValue t with
+        | true, free when free.Count > 0 -> free.Pop()
+        | _ -> il.DeclareLocal t
+
+    let give (l: LocalBuilder) =
+        match pool.TryGetValue l.LocalType with
+        | true, free -> free.Push l
+        | _ ->
+            let free = Stack()
+            free.Push l
+            pool[l.LocalType] <- free
+
+    let isConstant (m: Micro) = match m.Op with MicroOp.Constant _ -> true | _ -> false
+
+    /// Leaves one use of value i on the stack.
+    let rec push (i: int) =
+        let m = code[i]
+        if isConstant m then (match m.Op with MicroOp.Constant bits -> target.Constant(il, m.Type, bits) | _ -> ())
+        elif not (isNull locals[i]) then
+            il.Emit(OpCodes.Ldloc, locals[i])
+            uses[i] <- uses[i] - 1
+            if uses[i] = 0 then
+                give locals[i]
+                locals[i] <- null
+        else compute i
+
+    and compute (i: int) =
+        let m = code[i]
+        match m.Op with
+        | MicroOp.Row _ | MicroOp.Saved _ | MicroOp.Scalar _ | MicroOp.Load _ | MicroOp.Count _ -> leaf m i
+        | MicroOp.LoadAt _ ->
+            for o in m.Inputs do
+                push o
+            leaf m i
+        | _ ->
+            for o in m.Inputs do
+                push o
+            // For comparisons and conversions the operand's type decides.
+            let source = if m.Inputs.Length = 0 then m.Type else code[m.Inputs[m.Inputs.Length - 1]].Type
+            target.Operation(il, m.Op, source, m.Type)
+
+    /// Computes the roots; afterwards `use` pushes them, as often as each occurs in `roots`.
+    member _.Run(roots: int[]) =
+        for m in code do
+            for o in m.Inputs do
+                uses[o] <- uses[o] + 1
+        for r in roots do
+            uses[r] <- uses[r] + 1
+        let isRoot = HashSet<int>(roots)
+        for i in 0 .. code.Length - 1 do
+            if not (isConstant code[i]) && (uses[i] > 1 || isRoot.Contains i) then
+                compute i
+                locals[i] <- take (target.TypeOf code[i].Type)
+                il.Emit(OpCodes.Stloc, locals[i])
+
+    member _.Push(i: int) = push i
