@@ -164,7 +164,9 @@ module Constant =
 
     /// The constant of type `dtype` nearest to the integer.
     let ofInt (dtype: DType) (x: int64) =
-        if DType.isFloat dtype then { DType = dtype; Bits = BitConverter.DoubleToUInt64Bits(round dtype (float x)) }
+        if DType.isFloat dtype then // not by way of double, which would round twice
+            let nearest = if dtype = DType.F64 then float x else float (float32 x)
+            { DType = dtype; Bits = BitConverter.DoubleToUInt64Bits(round dtype nearest) }
         else { DType = dtype; Bits = uint64 (wrap dtype x) }
 
     /// The constant of type `dtype` nearest to the float. Integer types truncate; what does not fit is clamped, NaN is zero.
@@ -264,10 +266,13 @@ type internal Case<'u> private () =
         let getter = typeof<'u>.GetProperty("Tag").GetGetMethod true
         Delegate.CreateDelegate(typeof<Func<'u, int>>, getter) :?> Func<'u, int>
 
+    static let names = FSharp.Reflection.FSharpType.GetUnionCases typeof<'u> |> Array.map (fun c -> c.Name.ToLowerInvariant())
     static member Number(case: 'u) = read.Invoke case
+    static member Name(case: 'u) = names[read.Invoke case]
 
 module internal Case =
     let number (case: 'u) = Case<'u>.Number case
+    let name (case: 'u) = Case<'u>.Name case
 
 /// How an axis is folded into one value.
 [<RequireQualifiedAccess>]
@@ -508,7 +513,10 @@ module Shape =
     let describe (t: Tensor) = t.DType.ToString() + show t.Shape
 
     /// The number of elements.
-    let count (shape: int[]) = Array.fold (*) 1 shape
+    let count (shape: int[]) =
+        let total = Array.fold (fun (n: int64) (e: int) -> n * int64 e) 1L shape
+        if total > int64 Int32.MaxValue then raise (ShapeException("shape", $"a tensor holds at most {Int32.MaxValue} elements", show shape, ""))
+        int total
 
     /// Row-major strides, in elements.
     let strides (shape: int[]) =
@@ -705,13 +713,16 @@ module Op =
         if x.Rank < 2 || w.Axis < 0 || w.Axis > x.Rank - 2 || x.Shape[x.Rank - 1] <> w.Size || windows "fold" w length x <> x.Shape[w.Axis] then
             Shape.fail "fold" $"the last axis must hold windows of {w.Size}, and axis {w.Axis} one for each place on a length of {length}" "" [ x ]
         let shape = Array.sub x.Shape 0 (x.Rank - 1) |> Array.mapi (fun i e -> if i = w.Axis then length else e)
-        node (Op.Movement(Movement.Fold(w, length))) [| x |] x.DType shape
+        checkCount "fold" shape
+        let t = DType.arithmetic x.DType
+        let result = node (Op.Movement(Movement.Fold(w, length))) [| cast t x |] t shape
+        if x.DType = DType.Bool then result else cast x.DType result
 
     // ---- elementwise
 
     /// An elementwise function of one tensor. Float functions take integers as f32, and 16-bit floats by way of f32.
     let unary (u: Unary) (x: Tensor) =
-        let name = (string u).ToLowerInvariant()
+        let name = Case.name u
         let apply (x: Tensor) = node (Op.Unary u) [| x |] x.DType x.Shape
         let inFloat () =
             let t = if DType.isFloat x.DType then x.DType else DType.F32
@@ -738,7 +749,7 @@ module Op =
 
     /// An elementwise function of two tensors, after promotion and broadcasting.
     let binary (b: Binary) (x: Tensor) (y: Tensor) =
-        let name = (string b).ToLowerInvariant()
+        let name = Case.name b
         let x, y = align name x y
         let common = DType.promote x.DType y.DType
         let apply operand result = node (Op.Binary b) [| cast operand x; cast operand y |] result x.Shape
@@ -769,7 +780,7 @@ module Op =
 
     /// Folded over `axes`, which disappear. Axes at the end and axes before them are two primitives: their orders of summation differ.
     let rec reduce (r: Reduction) (axes: seq<int>) (x: Tensor) : Tensor =
-        let name = (string r).ToLowerInvariant()
+        let name = Case.name r
         let axes = Shape.axes name x axes
         if axes.Length = 0 then x
         elif DType.arithmetic x.DType <> x.DType then
@@ -866,7 +877,10 @@ module Op =
             room / c.Strides[i] + 1
         let t = DType.promote x.DType w.DType
         let a = DType.arithmetic t
-        cast t (node (Op.Conv c) [| cast a x; cast a w |] a (Array.append [| x.Shape[0]; w.Shape[0] |] (Array.init spatial extent)))
+        let shape = Array.append [| x.Shape[0]; w.Shape[0] |] (Array.init spatial extent)
+        checkCount "conv" shape
+        let result = node (Op.Conv c) [| cast a x; cast a w |] a shape
+        if t = DType.Bool then result else cast t result
 
     // ---- indexing and order
 
@@ -950,6 +964,8 @@ module Op =
     let scan (s: Scan) (operands: Tensor[]) =
         let inner = operands |> Array.mapi (fun i t -> if i < s.Captured + s.Carried then t.DType, t.Shape else t.DType, Array.skip (min 1 t.Rank) t.Shape)
         let scannedFits = operands |> Array.indexed |> Array.forall (fun (i, t) -> i < s.Captured + s.Carried || (t.Rank > 0 && t.Shape[0] = s.Length))
+        let sane = s.Captured >= 0 && s.Carried >= 0 && s.Captured + s.Carried <= operands.Length && s.Carried <= s.Body.Results.Length
+        if s.Body.Results.Length = 0 || not sane then raise (ShapeException("scan", "the body must have results, and the counts must fit", $"{s.Captured} captured, {s.Carried} carried", ""))
         if s.Length < 0 || not scannedFits || inner <> s.Body.Params then
             Shape.fail "scan" $"operands must match the body's parameters, and scanned ones have {s.Length} slices" "" (List.ofArray operands)
         for i in 0 .. s.Carried - 1 do
@@ -1002,7 +1018,8 @@ module Graph =
 module Print =
     let private number (c: Constant) =
         if c.DType = DType.Bool then (if c.Int = 0L then "false" else "true")
-        elif DType.isFloat c.DType then c.Float.ToString("R", CultureInfo.InvariantCulture).ToLowerInvariant()
+        elif c.DType = DType.F64 then c.Float.ToString("R", CultureInfo.InvariantCulture).ToLowerInvariant()
+        elif DType.isFloat c.DType then (float32 c.Float).ToString("R", CultureInfo.InvariantCulture).ToLowerInvariant()
         else string c.Int
 
     let private symbol (b: Binary) = // infix symbol and precedence
@@ -1067,6 +1084,9 @@ module Print =
         let batch = d.LeftBatch.Length
         d.LeftBatch = Array.init batch id && d.RightBatch = d.LeftBatch && d.LeftSum = [| t.Inputs[0].Rank - 1 |] && d.RightSum = [| batch |]
 
+    /// A reshape that only adds or removes axes of extent 1 says nothing to a reader.
+    let private isUnitReshape (t: Tensor) = Array.filter ((<>) 1) t.Shape = Array.filter ((<>) 1) t.Inputs[0].Shape
+
     let rec private render (names: Dictionary<Hash, string>) (context: int) (top: bool) (t: Tensor) : string =
         let recurse context operand = render names context false operand
         let wrap precedence (s: string) = if precedence < context then "(" + s + ")" else s
@@ -1083,6 +1103,7 @@ module Print =
             | Op.Unary Unary.Neg -> wrap 5 ("-" + recurse 6 t.Inputs[0])
             | Op.Dot d when isMatmul t d -> wrap 5 (recurse 5 t.Inputs[0] + " @ " + recurse 6 t.Inputs[1])
             | Op.Movement Movement.Broadcast -> render names context false t.Inputs[0]
+            | Op.Movement Movement.Reshape when isUnitReshape t -> render names context false t.Inputs[0]
             | Op.Item 0 when (Op.results t.Inputs[0]).Length = 1 -> render names context false t.Inputs[0]
             | _ when t.Inputs.Length = 0 -> (let s = name t in if s.StartsWith '-' then wrap 5 s else s)
             | _ -> name t + "(" + String.Join(", ", t.Inputs |> Array.map (recurse 0)) + ")"
@@ -1097,7 +1118,7 @@ module Print =
         let small = order.Length <= 200
         let isNamed (n: Tensor) =
             n.Inputs.Length > 0 && n <> t && (not small || uses[n.Hash] > 1)
-            && (match n.Op with Op.Movement Movement.Broadcast -> false | _ -> true)
+            && (match n.Op with Op.Movement Movement.Broadcast -> false | Op.Movement Movement.Reshape -> not (isUnitReshape n) | _ -> true)
         let named = order |> Array.filter isNamed
         let names = Dictionary<Hash, string>()
         named |> Array.iteri (fun i n -> names[n.Hash] <- $"t{i + 1}")

@@ -87,18 +87,37 @@ module Form =
         let strides = Shape.strides shape
         Array.fold2 (fun acc s i -> add acc (scale s i)) (constant rank 0) strides indices
 
+    /// Axes 0 .. rank - 1 in runs of neighbours that belong together.
+    let private runsOf (joined: int -> bool) (rank: int) : int[][] =
+        let runs = System.Collections.Generic.List<int list>()
+        for a in 0 .. rank - 1 do
+            if a > 0 && joined a then runs[runs.Count - 1] <- a :: runs[runs.Count - 1] else runs.Add [ a ]
+        runs |> Seq.map (List.rev >> List.toArray) |> Seq.toArray
+
+    let private extentOf (shape: int[]) (run: int[]) = run |> Array.fold (fun n a -> n * shape[a]) 1
+
     /// Where in its operand a movement finds the element that stands at `f` in the node: loops have these extents.
     let follow (extents: int[]) (node: Tensor) (f: Form) : Mapped =
         let operand = node.Inputs[0].Shape
-        let through (map: Form[] -> Form[]) =
-            match indices extents node.Shape f with
+        let throughShapes (shape: int[]) (operand: int[]) (map: Form[] -> Form[]) =
+            match indices extents shape f with
             | Error m -> m
             | Ok i -> Mapped.To(linear extents.Length operand (map i))
+        let through map = throughShapes node.Shape operand map
         match node.Op with
         | Op.Movement Movement.Reshape -> Mapped.To f
-        | Op.Movement(Movement.Permute p) -> through (fun i -> Array.init p.Length (fun a -> i[System.Array.IndexOf(p, a)]))
+        | Op.Movement(Movement.Permute p) ->
+            // Axes that stay neighbours are one axis.
+            let runs = runsOf (fun a -> p[a] = p[a - 1] + 1) p.Length
+            let shape = runs |> Array.map (fun run -> extentOf node.Shape run)
+            let order = runs |> Array.mapi (fun k run -> p[run[0]], k) |> Array.sortBy fst |> Array.map snd
+            throughShapes shape (order |> Array.map (fun k -> shape[k])) (fun i -> order |> Array.map (fun k -> i[k]))
         | Op.Movement Movement.Broadcast ->
-            through (Array.mapi (fun a i -> if operand[a] = 1 then constant extents.Length 0 else i))
+            // Neighbours that are both stretched, or both not, are one axis.
+            let stretched a = operand[a] = 1 && node.Shape[a] <> 1
+            let runs = runsOf (fun a -> stretched a = stretched (a - 1)) operand.Length
+            let still = constant extents.Length 0
+            throughShapes (runs |> Array.map (extentOf node.Shape)) (runs |> Array.map (extentOf operand)) (Array.mapi (fun k i -> if stretched runs[k].[0] then still else i))
         | Op.Movement(Movement.Slice(starts, steps)) ->
             through (Array.mapi (fun a i -> add (constant extents.Length starts[a]) (scale steps[a] i)))
         | Op.Movement(Movement.Reverse axes) ->

@@ -9,12 +9,13 @@ type Partial =
     | Zero
     /// The result is not a real number (comparisons, bits): there is no derivative.
     | Discrete
-    /// A product with the derivative. Being elementwise, it is its own transpose: it maps tangents and cotangents alike.
+    /// A product with the derivative. Being elementwise, it is its own transpose: it maps tangents and cotangents
+    /// alike.
     | Scale of (Tensor -> Tensor)
 
-/// The calculus of the primitives: one row each. Elementwise functions have partial derivatives, which forward and reverse mode share;
-/// everything else has a rule that takes the cotangent of the result to that of an operand. All rules build ordinary expressions of
-/// differentiable primitives, so they can be differentiated again.
+/// The calculus of the primitives: one row each. Elementwise functions have partial derivatives, which forward and
+/// reverse mode share; everything else has a rule that takes the cotangent of the result to that of an operand. All
+/// rules build ordinary expressions of differentiable primitives, so they can be differentiated again.
 [<RequireQualifiedAccess>]
 module Calculus =
     let private op b x y = Op.binary b x y
@@ -57,9 +58,9 @@ module Calculus =
         | Unary.Round -> Partial.Zero
         | Unary.Not   -> Partial.Discrete
 
-    /// Half to each of two equal operands, otherwise all to the winner (to both, if one is NaN).
-    let private winner (loses: Tensor) (x: Tensor) (y: Tensor) (c: Tensor) =
-        Op.select (op Binary.Eq x y) (0.5 * c) (Op.select loses (zeros c) c)
+    /// All to the winner, half to each of two equal operands (and all to both, if one is NaN).
+    let private unlessLoses (loses: Binary) (x: Tensor) (y: Tensor) =
+        Partial.Scale(fun c -> Op.select (op Binary.Eq x y) (0.5 * c) (Op.select (op loses x y) (zeros c) c))
 
     /// y * x ** (y - 1), and 0 where y is 0.
     let private powBase (x: Tensor) (y: Tensor) =
@@ -86,13 +87,13 @@ module Calculus =
         let both p = struct (p, p)
         match b with
         | Binary.Add -> both (Partial.Scale id)
-        | Binary.Sub -> struct (Partial.Scale id,                                           Partial.Scale(fun c -> -c))
-        | Binary.Mul -> struct (Partial.Scale(fun c -> c * y),                              Partial.Scale(fun c -> c * x))
-        | Binary.Div -> struct (Partial.Scale(fun c -> c / y),                              Partial.Scale(fun c -> -(c / y * z)))
-        | Binary.Pow -> struct (powBase x y,                                                powExponent x y z)
-        | Binary.Max -> struct (Partial.Scale(fun c -> winner (op Binary.Lt x y) x y c),    Partial.Scale(fun c -> winner (op Binary.Gt x y) x y c))
-        | Binary.Min -> struct (Partial.Scale(fun c -> winner (op Binary.Gt x y) x y c),    Partial.Scale(fun c -> winner (op Binary.Lt x y) x y c))
-        | Binary.Rem -> struct (Partial.Scale id,                                           Partial.Scale(fun c -> -(c * quotient x y z)))
+        | Binary.Sub -> struct (Partial.Scale id,                   Partial.Scale(fun c -> -c))
+        | Binary.Mul -> struct (Partial.Scale(fun c -> c * y),      Partial.Scale(fun c -> c * x))
+        | Binary.Div -> struct (Partial.Scale(fun c -> c / y),      Partial.Scale(fun c -> -(c / y * z)))
+        | Binary.Pow -> struct (powBase x y,                        powExponent x y z)
+        | Binary.Max -> struct (unlessLoses Binary.Lt x y,          unlessLoses Binary.Gt x y)
+        | Binary.Min -> struct (unlessLoses Binary.Gt x y,          unlessLoses Binary.Lt x y)
+        | Binary.Rem -> struct (Partial.Scale id,                   Partial.Scale(fun c -> -(c * quotient x y z)))
         | Binary.Eq  -> both Partial.Discrete
         | Binary.Ne  -> both Partial.Discrete
         | Binary.Lt  -> both Partial.Discrete
@@ -117,7 +118,8 @@ module Calculus =
         Op.pad low high (steps |> Array.map (fun s -> s - 1)) (scalar x 0.0) c
 
     let private unpad (x: Tensor) (low: int[]) (interior: int[]) (c: Tensor) =
-        let stops = Array.init x.Rank (fun i -> if x.Shape[i] = 0 then low[i] else low[i] + (x.Shape[i] - 1) * (interior[i] + 1) + 1)
+        let extent i = if x.Shape[i] = 0 then 0 else (x.Shape[i] - 1) * (interior[i] + 1) + 1
+        let stops = Array.init x.Rank (fun i -> low[i] + extent i)
         Op.slice low stops (interior |> Array.map ((+) 1)) c
 
     /// The sum of a cotangent over the places that padding filled.
@@ -130,7 +132,8 @@ module Calculus =
     let private part (t: Tensor) axis i (c: Tensor) =
         let start = Array.sumBy (fun (x: Tensor) -> x.Shape[axis]) t.Inputs[.. i - 1]
         let at v other = Array.init t.Rank (fun k -> if k = axis then v else other k)
-        Op.slice (at start (fun _ -> 0)) (at (start + t.Inputs[i].Shape[axis]) (fun k -> t.Shape[k])) (Array.create t.Rank 1) c
+        let stops = at (start + t.Inputs[i].Shape[axis]) (fun k -> t.Shape[k])
+        Op.slice (at start (fun _ -> 0)) stops (Array.create t.Rank 1) c
 
     let private unstretch (x: Tensor) (c: Tensor) =
         let stretched = [ for i in 0 .. x.Rank - 1 do if x.Shape[i] <> c.Shape[i] then i ]
@@ -144,7 +147,8 @@ module Calculus =
         | Movement.Permute p                 -> Op.permute (inverse p) c
         | Movement.Broadcast                 -> unstretch x c
         | Movement.Slice(starts, steps)      -> unslice x starts steps c
-        | Movement.Pad(low, high, interior)  -> if i = 0 then unpad x low interior c else paddingSum t.Inputs[0] low high interior c
+        | Movement.Pad(low, _, interior) when i = 0 -> unpad x low interior c
+        | Movement.Pad(low, high, interior)  -> paddingSum t.Inputs[0] low high interior c
         | Movement.Reverse axes              -> Op.reverse axes c
         | Movement.Concat axis               -> part t axis i c
         | Movement.Unfold w                  -> Op.fold w x.Shape[w.Axis] c
@@ -154,7 +158,8 @@ module Calculus =
 
     /// A reduced tensor, stretched again to the shape before the reduction.
     let private restore (x: Tensor) (axes: int[]) (c: Tensor) =
-        c |> Op.reshape (x.Shape |> Array.mapi (fun i e -> if Array.contains i axes then 1 else e)) |> Op.broadcast x.Shape
+        let kept = x.Shape |> Array.mapi (fun i e -> if Array.contains i axes then 1 else e)
+        c |> Op.reshape kept |> Op.broadcast x.Shape
 
     /// The extreme elements share the cotangent evenly.
     let private extreme (x: Tensor) (axes: int[]) (t: Tensor) (c: Tensor) =
@@ -162,13 +167,15 @@ module Calculus =
         let count = Op.reduce Reduction.Sum axes (Op.cast x.DType attained)
         Op.select attained (restore x axes (c / count)) (zeros x)
 
-    /// The product of all elements before each one along the last axis, by doubling: no division, so zeros need no care at any order.
+    /// The product of all elements before each one along the last axis, by doubling: no division, so zeros need no care
+    /// at any order.
     let private productBefore (x: Tensor) =
         let last, n = x.Rank - 1, x.Shape[x.Rank - 1]
         let along v = Array.init x.Rank (fun i -> if i = last then v else 0)
         let shift k (y: Tensor) =
+            let stops = Array.init x.Rank (fun i -> if i = last then n - k else x.Shape[i])
             y
-            |> Op.slice (along 0) (Array.init x.Rank (fun i -> if i = last then n - k else x.Shape[i])) (Array.create x.Rank 1)
+            |> Op.slice (along 0) stops (Array.create x.Rank 1)
             |> Op.pad (along k) (along 0) (along 0) (scalar x 1.0)
         let rec double k y = if k >= n then y else double (2 * k) (y * shift k y)
         if n = 0 then x else double 1 (shift 1 x)
@@ -200,19 +207,23 @@ module Calculus =
         let left, right = free x.Rank d.LeftBatch d.LeftSum, free y.Rank d.RightBatch d.RightSum
         let batch = Array.init batches id
         // Where each axis of the operand stands in the result of the transposed contraction.
-        let place (operandBatch: int[]) (operandSum: int[]) (operandFree: int[]) (otherSum: int[]) freeStart sumStart axis =
-            let summed = Array.IndexOf(operandSum, axis)
-            if Array.contains axis operandBatch then Array.IndexOf(operandBatch, axis)
-            elif summed < 0 then freeStart + Array.IndexOf(operandFree, axis)
+        let place (batch: int[]) (sum: int[]) (free: int[]) (otherSum: int[]) freeStart sumStart axis =
+            let summed = Array.IndexOf(sum, axis)
+            if Array.contains axis batch then Array.IndexOf(batch, axis)
+            elif summed < 0 then freeStart + Array.IndexOf(free, axis)
             else sumStart + Array.IndexOf(Array.sort otherSum, otherSum[summed])
         if i = 0 then
             let summed = Array.init right.Length (fun k -> batches + left.Length + k)
             Op.dot { LeftBatch = batch; RightBatch = d.RightBatch; LeftSum = summed; RightSum = right } c y
-            |> Op.permute (Array.init x.Rank (place d.LeftBatch d.LeftSum left d.RightSum batches (batches + left.Length)))
+            |> Op.permute (
+                Array.init x.Rank (place d.LeftBatch d.LeftSum left d.RightSum batches (batches + left.Length))
+            )
         else
             let summed = Array.init left.Length (fun k -> batches + k)
             Op.dot { LeftBatch = d.LeftBatch; RightBatch = batch; LeftSum = left; RightSum = summed } x c
-            |> Op.permute (Array.init y.Rank (place d.RightBatch d.RightSum right d.LeftSum (batches + d.LeftSum.Length) batches))
+            |> Op.permute (
+                Array.init y.Rank (place d.RightBatch d.RightSum right d.LeftSum (batches + d.LeftSum.Length) batches)
+            )
 
     /// Splits axis `axis` into [groups; rest], moves axes, and merges the axes `merged` and the next one.
     let private regroup axis groups (order: int[]) merged (x: Tensor) =
@@ -221,8 +232,9 @@ module Calculus =
         let s = moved.Shape
         Op.reshape (Array.concat [ s[.. merged - 1]; [| s[merged] * s[merged + 1] |]; s[merged + 2 ..] ]) moved
 
-    /// For x: the cotangent, dilated by the strides, meets the reversed kernel. For w: batch and channels change places, so that the
-    /// cotangent is the kernel; the groups go along with the batch. Padding is chosen so that exactly the operand's shape comes out.
+    /// For x: the cotangent, dilated by the strides, meets the reversed kernel. For w: batch and channels change
+    /// places, so that the cotangent is the kernel; the groups go along with the batch. Padding is chosen so that
+    /// exactly the operand's shape comes out.
     let private conv (v: Convolution) (t: Tensor) (i: int) (c: Tensor) : Tensor =
         let x, w = t.Inputs[0], t.Inputs[1]
         let n = x.Rank - 2
@@ -232,13 +244,14 @@ module Calculus =
         if x.Count = 0 || w.Count = 0 then zeros t.Inputs[i]
         elif i = 0 then
             let low = spatial (fun k -> kernel k - 1 - v.PadLow[k])
-            let high = spatial (fun k -> (x.Shape[k + 2] - 1) * v.LeftDilation[k] + kernel k - low[k] - spread t v.Strides k)
+            let high = spatial (fun k -> spread x v.LeftDilation k - 1 + kernel k - low[k] - spread t v.Strides k)
             w
             |> regroup 0 v.Groups [| 0; 2; 1 |] 0
             |> Op.reverse [ 2 .. n + 1 ]
             |> Op.conv { v with Strides = v.LeftDilation; LeftDilation = v.Strides; PadLow = low; PadHigh = high } c
         else
-            let high = spatial (fun k -> (w.Shape[k + 2] - 1) * v.RightDilation[k] + spread t v.Strides k - spread x v.LeftDilation k - v.PadLow[k])
+            let room k = kernel k - 1 + spread t v.Strides k
+            let high = spatial (fun k -> room k - spread x v.LeftDilation k - v.PadLow[k])
             let swap = Op.permute (Array.append [| 1; 0 |] [| 2 .. n + 1 |])
             let options = { v with Strides = v.RightDilation; RightDilation = v.Strides; PadHigh = high }
             swap (Op.conv options (regroup 1 v.Groups [| 2; 1; 0 |] 1 x) (swap c))
@@ -261,14 +274,15 @@ module Calculus =
         | Indexing.DynamicUpdate, 1 -> ValueSome(Op.dynamicSlice t.Inputs[2..] t.Inputs[1].Shape c)
         | Indexing.DynamicUpdate, _ -> ValueNone
 
-    // ------------------------------------------------------------------------------------------------ primitives with one result
+    // ------------------------------------------------------------------------------------------------ one result
 
     let private scaled p c =
         match p with
         | Partial.Zero | Partial.Discrete -> ValueNone
         | Partial.Scale f -> ValueSome(f c)
 
-    /// The cotangent of operand `i` of `t`, from that of `t`; none where nothing flows. For primitives with several results see Calls.
+    /// The cotangent of operand `i` of `t`, from that of `t`; none where nothing flows. For primitives with several
+    /// results see Calls.
     let operand (t: Tensor) (i: int) (c: Tensor) : Tensor voption =
         match t.Op with
         | Op.Unary u -> scaled (unary u t.Inputs[0] t) c
@@ -287,5 +301,6 @@ module Calculus =
         | Op.Dot d -> ValueSome(dot d t i c)
         | Op.Conv v -> ValueSome(conv v t i c)
         | Op.Indexing g -> indexing g t i c
-        | Op.Literal _ | Op.Input _ | Op.Parameter _ | Op.Const _ | Op.Iota _ | Op.RandomBits | Op.BitCast | Op.ArgReduce _ -> ValueNone
+        | Op.Literal _ | Op.Input _ | Op.Parameter _ | Op.Const _ | Op.Iota _ | Op.RandomBits -> ValueNone
+        | Op.BitCast | Op.ArgReduce _ -> ValueNone
         | Op.Sort _ | Op.TopK _ | Op.Scan _ | Op.Custom _ | Op.Checkpoint _ | Op.Item _ -> ValueNone // see Calls

@@ -9,5 +9,11 @@ type Executable() =
     /// The most bytes that a run holds at once beyond its inputs, known before it runs.
     abstract PeakBytes: int64
 
+    /// Runs something that runs this program, and says how many milliseconds each kernel took in it. Not while other threads run the program.
+    abstract Profile: run: (unit -> unit) -> struct (string * float)[]
+    default _.Profile(run) =
+        run ()
+        [||]
+
     /// The program as text: its kernels, and where every buffer lives.
     abstract Describe: unit -> string

@@ -193,12 +193,12 @@ module Functions =
 
     /// exp(x - max) / sum of the same along an axis: rows sum to 1, no overflow.
     let softmax (axis: int) (x: Tensor) =
-        let e = exp (x - amaxKeep [ axis ] x)
+        let e = exp (x - Grad.stopGradient (amaxKeep [ axis ] x)) // the shift cancels, and so does its gradient
         e / sumKeep [ axis ] e
 
     /// log(sum(exp x)) along an axis, which stays with extent 1.
     let logSumExpKeep (axis: int) (x: Tensor) =
-        let top = amaxKeep [ axis ] x
+        let top = Grad.stopGradient (amaxKeep [ axis ] x)
         log (sumKeep [ axis ] (exp (x - top))) + top
 
     /// x - logSumExp x: the logarithm of softmax, exact for logits far apart.

@@ -2,7 +2,8 @@ namespace Nanograd
 
 open System.Collections.Generic
 
-/// Reverse mode. The driver knows no primitive: it walks the expression once, adds up what flows into each node, and asks the tables.
+/// Reverse mode. The driver knows no primitive: it walks the expression once, adds up what flows into each node, and
+/// asks the tables.
 [<RequireQualifiedAccess>]
 module Grad =
     /// The sum of contributions (latest first), as a balanced tree.
@@ -16,15 +17,20 @@ module Grad =
 
     let private checkFloat (op: string) (what: string) (ts: Tensor[]) =
         for t in ts do
-            if not (DType.isFloat t.DType) then Shape.fail op $"{what} must be floats" "cast them before they are used" [ t ]
+            if not (DType.isFloat t.DType) then
+                Shape.fail op $"{what} must be floats" "cast them before they are used" [ t ]
 
-    /// The cotangents of `wrt`, given those of `outputs`: the vector-Jacobian product. Zeros where nothing flows. A variable that another
-    /// one is made of gets what flows through that one, too.
+    /// The cotangents of `wrt`, given those of `outputs`: the vector-Jacobian product. Zeros where nothing flows. A
+    /// variable that another one is made of gets what flows through that one, too.
     let rec vjp (outputs: Tensor[]) (cotangents: Tensor[]) (wrt: Tensor[]) : Tensor[] =
         if outputs.Length <> cotangents.Length then
             invalidArg "cotangents" $"vjp: {outputs.Length} outputs need as many cotangents, not {cotangents.Length}"
-        Array.iter2 (fun (y: Tensor) (c: Tensor) ->
-            if y.DType <> c.DType || y.Shape <> c.Shape then Shape.fail "vjp" "a cotangent must have the type and shape of its output" "" [ y; c ]) outputs cotangents
+        Array.iter2
+            (fun (y: Tensor) (c: Tensor) ->
+                if y.DType <> c.DType || y.Shape <> c.Shape then
+                    Shape.fail "vjp" "a cotangent must have the type and shape of its output" "" [ y; c ])
+            outputs
+            cotangents
         checkFloat "vjp" "the variables" wrt
         let order = Graph.topological outputs
         let index = Dictionary<Hash, int>(order.Length)
@@ -34,7 +40,8 @@ module Grad =
         let places = Array.zeroCreate<int> offsets[order.Length]
         order |> Array.iteri (fun i t -> t.Inputs |> Array.iteri (fun k x -> places[offsets[i] + k] <- index[x.Hash]))
         let place i k = places[offsets[i] + k]
-        // Active: made of a variable, through floats. The node of a call stands for all its results; Item says which is a float.
+        // Active: made of a variable, through floats. The node of a call stands for all its results; Item says which is
+        // a float.
         let active = Array.create order.Length false
         for v in wrt do
             match index.TryGetValue v.Hash with
@@ -46,14 +53,22 @@ module Grad =
                     active[i] <- active[i] || active[places[k]]
         let parts: Tensor list[] = Array.create order.Length []
         let ofCalls = Dictionary<int, Tensor voption[]>() // what flowed into the results of each call
-        let flow i c = if active[i] then parts[i] <- c :: parts[i]
+        let isZero c =
+            match Calculus.uniform c with
+            | ValueSome v -> v.Float = 0.0
+            | ValueNone -> false
+        let flow i c = if active[i] && not (isZero c) then parts[i] <- c :: parts[i]
         Array.iter2 (fun (y: Tensor) c -> flow index[y.Hash] c) outputs cotangents
         for i in order.Length - 1 .. -1 .. 0 do
             let t = order[i]
             match ofCalls.TryGetValue i with
             | true, given ->
                 let wanted = t.Inputs |> Array.mapi (fun k x -> active[place i k] && DType.isFloat x.DType)
-                Calls.operands vjp t wanted given |> Array.iteri (fun k c -> match c with ValueSome c -> flow (place i k) c | ValueNone -> ())
+                Calls.operands vjp t wanted given
+                |> Array.iteri (fun k c ->
+                    match c with
+                    | ValueSome c -> flow (place i k) c
+                    | ValueNone -> ())
             | _ when parts[i].IsEmpty -> ()
             | _ ->
                 let c = total parts[i]
@@ -62,7 +77,8 @@ module Grad =
                 | Op.Item k ->
                     let call = place i 0
                     if active[call] then
-                        if not (ofCalls.ContainsKey call) then ofCalls[call] <- Array.create (Op.results t.Inputs[0]).Length ValueNone
+                        if not (ofCalls.ContainsKey call) then
+                            ofCalls[call] <- Array.create (Op.results t.Inputs[0]).Length ValueNone
                         ofCalls[call].[k] <- ValueSome c
                 | _ ->
                     for k in 0 .. t.Inputs.Length - 1 do
@@ -70,12 +86,14 @@ module Grad =
                             match Calculus.operand t k c with
                             | ValueSome d -> flow (place i k) d
                             | ValueNone -> ()
-        wrt |> Array.map (fun v ->
+        wrt
+        |> Array.map (fun v ->
             match index.TryGetValue v.Hash with
             | true, i when not parts[i].IsEmpty -> parts[i].Head
             | _ -> Calculus.zeros v)
 
-    /// The derivatives of a scalar with respect to each of `wrt`, as expressions. Variables that do not occur get zeros.
+    /// The derivatives of a scalar with respect to each of `wrt`, as expressions. Variables that do not occur get
+    /// zeros.
     let gradient (y: Tensor) (wrt: Tensor[]) : Tensor[] =
         if y.Rank <> 0 then Shape.fail "grad" "the function must return a scalar" "use sum or mean to make one" [ y ]
         checkFloat "grad" "the result of the function" [| y |]
@@ -85,6 +103,6 @@ module Grad =
     /// The same value, seen as a constant by differentiation.
     let stopGradient (x: Tensor) : Tensor =
         let one = x.DType, x.Shape
-        let body = Calls.lambda [| one |] [| Op.parameter 0 x.DType x.Shape |]
-        let gradient = Calls.lambda [| one; one |] [| Calculus.zeros x |]
+        let body = Lambda.make [| one |] [| Op.parameter 0 x.DType x.Shape |]
+        let gradient = Lambda.make [| one; one |] [| Calculus.zeros x |]
         (Op.custom { Name = "stopGradient"; Body = body; Gradient = Some gradient } [| x |])[0]

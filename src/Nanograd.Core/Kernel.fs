@@ -212,7 +212,6 @@ module Kernel =
             let spills = uses |> Array.exists (fun o -> level o = Level.PerElement)
             match v.Term with
             | Term.Reduced(_, x) ->
-                need (level x = Level.PerElement || n.Kind = NestKind.Columns) "only values per element are reduced"
                 need (v.Level = Level.PerRow) "a reduction is a value per row"
                 need (dtype x = v.DType) "a reduction keeps the type"
             | Term.Scalar s -> need (s < n.Scalars.Length && n.Scalars[s] = v.DType) "no such scalar"

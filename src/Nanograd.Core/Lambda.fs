@@ -37,9 +37,12 @@ module Substitute =
 /// Closed functions: what Scan, Custom, Checkpoint and jit hold.
 [<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
 module Lambda =
-    let private hash (parameters: (DType * int[])[]) (results: Tensor[]) =
+    /// A closed function of results that mention only Parameters.
+    let make (parameters: (DType * int[])[]) (results: Tensor[]) : Lambda =
         let h = parameters |> Array.fold (fun (h: Hash) (d, s) -> h.Add(string d).Add s) (Hash.Zero.Add "lambda")
-        results |> Array.fold (fun (h: Hash) r -> h.Add r.Hash) h
+        { Params = parameters
+          Results = results
+          Hash = results |> Array.fold (fun (h: Hash) r -> h.Add r.Hash) h }
 
     /// Closes a body over `variables` (Inputs that occur in it). Everything that does not depend on them, literals too, is hoisted:
     /// it becomes an operand that the caller passes before the variables. Returns the closed function and those captured operands.
@@ -50,10 +53,10 @@ module Lambda =
             if Array.exists (fun (i: Tensor) -> dependent.Contains i.Hash) t.Inputs then dependent.Add t.Hash |> ignore
         // Captured: the largest independent subexpressions that a dependent node (or a result) uses. Constants and iotas stay inside.
         let captured, seen = List<Tensor>(), HashSet<Hash>()
-        let isLocal (t: Tensor) =
+        let rec isLocal (t: Tensor) =
             match t.Op with
             | Op.Const _ | Op.Iota _ -> true
-            | Op.Movement Movement.Broadcast | Op.Movement Movement.Reshape -> (match t.Inputs[0].Op with Op.Const _ -> true | _ -> false)
+            | Op.Movement Movement.Broadcast | Op.Movement Movement.Reshape -> isLocal t.Inputs[0]
             | _ -> false
         let capture (t: Tensor) =
             if not (dependent.Contains t.Hash) && not (isLocal t) && seen.Add t.Hash then captured.Add t
@@ -64,7 +67,7 @@ module Lambda =
         Seq.append captured variables |> Seq.iteri (fun i t -> replacements[t.Hash] <- Op.parameter i t.DType t.Shape)
         let body = Substitute.apply replacements results
         let parameters = Seq.append captured variables |> Seq.map (fun t -> t.DType, t.Shape) |> Seq.toArray
-        { Params = parameters; Results = body; Hash = hash parameters body }, captured.ToArray()
+        make parameters body, captured.ToArray()
 
     /// The body with `operands` in place of the parameters.
     let apply (l: Lambda) (operands: Tensor[]) : Tensor[] =

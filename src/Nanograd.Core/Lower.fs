@@ -175,7 +175,6 @@ module Lower =
             if kind = NestKind.Columns || f.Strides[last] <> 0 || extents[last] <> length then raise (NeedsCopy t)
             let along = { Form.scale length f with Strides = Form.scale length f |> fun g -> Array.mapi (fun d s -> if d = last then 1 else s) g.Strides }
             let x = b.Lower(t.Inputs[0], along)
-            if values[x].Level = Level.PerRow then raise (NeedsCopy t.Inputs[0])
             define t.DType (Term.Reduced(r, x)) Level.PerRow
 
         /// Folds `x` (at the identity) down the columns.
@@ -263,6 +262,10 @@ module Lower =
             match memory t with
             | ValueSome b -> b
             | ValueNone ->
+                match t.Op with
+                | Op.Indexing _ -> ()
+                | _ when Form.isView t || isFree.Contains t.Hash -> ()
+                | _ -> invalidOp $"lower: {Print.name t} {Shape.describe t} is used before it is computed (this is a mistake in Nanograd)"
                 let length = t.Count
                 let target = newBuffer t.DType length Place.Temporary
                 let itself = HashSet<Hash>([ t.Hash ])

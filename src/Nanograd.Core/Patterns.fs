@@ -35,7 +35,12 @@ module internal Patterns =
     /// A small number for each kind of node: rules are found by it.
     let head (op: Op) =
         match op with
-        | Op.Literal _ | Op.Input _ | Op.Parameter _ | Op.Const _ | Op.Iota _ | Op.RandomBits -> 0
+        | Op.Literal _
+        | Op.Input _
+        | Op.Parameter _
+        | Op.Const _
+        | Op.Iota _
+        | Op.RandomBits -> 0
         | Op.Unary u -> 20 + Case.number u
         | Op.Binary b -> 60 + Case.number b
         | Op.Movement m -> 100 + Case.number m
@@ -55,17 +60,24 @@ module internal Patterns =
         | Op.Checkpoint _ -> 13
         | Op.Item _ -> 14
 
-    /// One more than the largest head.
-    let heads = 128
+    /// One more than the largest head, and the head of loops.
+    let heads, loopHead = 128, 11
 
     let private rule family head name sample apply =
-        { Name = name; Family = family; Stage = Stage.Always; Head = head; Sole = false; Apply = apply; Sample = sample }
+        { Name = name
+          Family = family
+          Stage = Stage.Always
+          Head = head
+          Sole = false
+          Apply = apply
+          Sample = sample }
 
     /// A rule about an elementwise function of one operand.
     let unaryRule family u name sample apply = rule family (head (Op.Unary u)) name sample (fun t -> apply t.Inputs[0])
 
     /// A rule about an elementwise function of two operands (of equal shapes, as constructors make them).
-    let binaryRule family b name sample apply = rule family (head (Op.Binary b)) name sample (fun t -> apply t.Inputs[0] t.Inputs[1])
+    let binaryRule family b name sample apply =
+        rule family (head (Op.Binary b)) name sample (fun t -> apply t.Inputs[0] t.Inputs[1])
 
     /// A rule about nodes like `like`; it is given the node and its first operand.
     let nodeRule family like name sample apply = rule family (head like) name sample (fun t -> apply t t.Inputs[0])
@@ -95,34 +107,64 @@ module internal Patterns =
         | ValueSome c -> c.Float = v
         | ValueNone -> false
 
-    let (|UnaryOf|_|) (u: Unary) (x: Tensor) = match x.Op with Op.Unary v when u = v -> Some x.Inputs[0] | _ -> None
+    let (|UnaryOf|_|) (u: Unary) (x: Tensor) =
+        match x.Op with
+        | Op.Unary v when u = v -> Some x.Inputs[0]
+        | _ -> None
 
     [<return: Struct>]
-    let (|Neg|_|) (x: Tensor) = match x.Op with Op.Unary Unary.Neg -> ValueSome x.Inputs[0] | _ -> ValueNone
+    let (|Neg|_|) (x: Tensor) =
+        match x.Op with
+        | Op.Unary Unary.Neg -> ValueSome x.Inputs[0]
+        | _ -> ValueNone
 
     [<return: Struct>]
-    let (|Add|_|) (x: Tensor) = match x.Op with Op.Binary Binary.Add -> ValueSome(struct (x.Inputs[0], x.Inputs[1])) | _ -> ValueNone
+    let (|Add|_|) (x: Tensor) =
+        match x.Op with
+        | Op.Binary Binary.Add -> ValueSome(struct (x.Inputs[0], x.Inputs[1]))
+        | _ -> ValueNone
 
     [<return: Struct>]
-    let (|Sub|_|) (x: Tensor) = match x.Op with Op.Binary Binary.Sub -> ValueSome(struct (x.Inputs[0], x.Inputs[1])) | _ -> ValueNone
+    let (|Sub|_|) (x: Tensor) =
+        match x.Op with
+        | Op.Binary Binary.Sub -> ValueSome(struct (x.Inputs[0], x.Inputs[1]))
+        | _ -> ValueNone
 
     [<return: Struct>]
-    let (|Mul|_|) (x: Tensor) = match x.Op with Op.Binary Binary.Mul -> ValueSome(struct (x.Inputs[0], x.Inputs[1])) | _ -> ValueNone
+    let (|Mul|_|) (x: Tensor) =
+        match x.Op with
+        | Op.Binary Binary.Mul -> ValueSome(struct (x.Inputs[0], x.Inputs[1]))
+        | _ -> ValueNone
 
     [<return: Struct>]
-    let (|Div|_|) (x: Tensor) = match x.Op with Op.Binary Binary.Div -> ValueSome(struct (x.Inputs[0], x.Inputs[1])) | _ -> ValueNone
+    let (|Div|_|) (x: Tensor) =
+        match x.Op with
+        | Op.Binary Binary.Div -> ValueSome(struct (x.Inputs[0], x.Inputs[1]))
+        | _ -> ValueNone
 
     [<return: Struct>]
-    let (|Reshaped|_|) (x: Tensor) = match x.Op with Op.Movement Movement.Reshape -> ValueSome x.Inputs[0] | _ -> ValueNone
+    let (|Reshaped|_|) (x: Tensor) =
+        match x.Op with
+        | Op.Movement Movement.Reshape -> ValueSome x.Inputs[0]
+        | _ -> ValueNone
 
     [<return: Struct>]
-    let (|Permuted|_|) (x: Tensor) = match x.Op with Op.Movement(Movement.Permute p) -> ValueSome(struct (p, x.Inputs[0])) | _ -> ValueNone
+    let (|Permuted|_|) (x: Tensor) =
+        match x.Op with
+        | Op.Movement(Movement.Permute p) -> ValueSome(struct (p, x.Inputs[0]))
+        | _ -> ValueNone
 
     [<return: Struct>]
-    let (|Stretched|_|) (x: Tensor) = match x.Op with Op.Movement Movement.Broadcast -> ValueSome x.Inputs[0] | _ -> ValueNone
+    let (|Stretched|_|) (x: Tensor) =
+        match x.Op with
+        | Op.Movement Movement.Broadcast -> ValueSome x.Inputs[0]
+        | _ -> ValueNone
 
     [<return: Struct>]
-    let (|Sliced|_|) (x: Tensor) = match x.Op with Op.Movement(Movement.Slice(a, s)) -> ValueSome(struct (a, s, x.Inputs[0])) | _ -> ValueNone
+    let (|Sliced|_|) (x: Tensor) =
+        match x.Op with
+        | Op.Movement(Movement.Slice(a, s)) -> ValueSome(struct (a, s, x.Inputs[0]))
+        | _ -> ValueNone
 
     [<return: Struct>]
     let (|Padded|_|) (x: Tensor) =
@@ -131,13 +173,21 @@ module internal Patterns =
         | _ -> ValueNone
 
     [<return: Struct>]
-    let (|Joined|_|) (x: Tensor) = match x.Op with Op.Movement(Movement.Concat axis) -> ValueSome(struct (axis, x.Inputs)) | _ -> ValueNone
+    let (|Joined|_|) (x: Tensor) =
+        match x.Op with
+        | Op.Movement(Movement.Concat axis) -> ValueSome(struct (axis, x.Inputs))
+        | _ -> ValueNone
 
     let isFloat (x: Tensor) = DType.isFloat x.DType
 
     /// `extents` elements of each axis from `starts`, `steps` apart.
     let sliceOf (starts: int[]) (steps: int[]) (extents: int[]) (x: Tensor) =
-        Op.slice starts (Array.init x.Rank (fun i -> if extents[i] = 0 then starts[i] else starts[i] + (extents[i] - 1) * steps[i] + 1)) steps x
+        Op.slice
+            starts
+            (Array.init x.Rank (fun i ->
+                if extents[i] = 0 then starts[i] else starts[i] + (extents[i] - 1) * steps[i] + 1))
+            steps
+            x
 
     // ---- samples
 

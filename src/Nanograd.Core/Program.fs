@@ -35,6 +35,15 @@ module Program =
     /// The device that programs are compiled for.
     let currentDevice () = device
 
+    /// The program compiled last: what debugging and benchmarks look at.
+    let mutable internal latest: Executable voption = ValueNone
+
+    /// The program that was compiled last, to look at (Describe) or to measure (Profile).
+    let last () : Executable =
+        match latest with
+        | ValueSome e -> e
+        | ValueNone -> raise (InvalidOperationException "no program has been compiled yet")
+
     let internal countHit () = Interlocked.Increment &hits |> ignore
 
     /// How often programs were compiled or found, and kernels made.
@@ -53,7 +62,7 @@ module Program =
         finally
             rewriting <- true
 
-    let private optimise (outputs: Tensor[]) = outputs
+    let private optimise (outputs: Tensor[]) = if rewriting then Rewrite.simplify outputs else outputs
 
     /// A number for everything in `roots` but their literals' and variables' identities, which are numbered by first visit: equal
     /// programs over other values have equal keys (f(x, x) and f(x, y) do not). Also the literals and the variables, in that order.
@@ -94,9 +103,12 @@ module Program =
     let compile (inputs: Tensor[]) (outputs: Tensor[]) (donated: bool[]) : Executable =
         if inputs.Length <> donated.Length then invalidArg "donated" $"there are {inputs.Length} inputs and {donated.Length} marks"
         Interlocked.Increment &compiled |> ignore
-        match device with
-        | Device.Interpreter -> interpreted inputs outputs
-        | Device.Simd -> Simd.SimdExecutable(Lower.plan inputs (optimise outputs), donated)
+        let executable: Executable =
+            match device with
+            | Device.Interpreter -> interpreted inputs outputs
+            | Device.Simd -> Simd.SimdExecutable(Lower.plan inputs (optimise outputs), donated)
+        latest <- ValueSome executable
+        executable
 
     let private cache = ConcurrentDictionary<Hash, Executable>()
     let private cacheLimit = 1024

@@ -112,6 +112,7 @@ module Schedule =
                         match Form.follow extents v f with
                         | Mapped.To next -> follow extents inRow next rest
                         | Mapped.Impossible -> false
+                        | Mapped.Split(axis, _) when axis >= extents.Length - inRow && g.RowLength > 1 -> false // rows stay whole
                         | Mapped.Split(axis, inner) ->
                             let inRow = if axis >= extents.Length - inRow then inRow + 1 else inRow
                             follow (Form.splitExtents axis inner extents) inRow (Form.split axis inner f) chain

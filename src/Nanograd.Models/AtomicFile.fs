@@ -6,8 +6,8 @@ open System.IO
 /// Files that are either the old ones or the new ones, never something between.
 [<RequireQualifiedAccess>]
 module AtomicFile =
-    /// Writes a file by way of a temporary one in the same folder: filled, flushed to the disk, then renamed onto `path`.
-    /// When anything fails, the temporary file is removed and `path` is as it was. Missing folders are made.
+    /// Writes a file by way of a temporary one in the same folder: filled, flushed to the disk, then renamed onto
+    /// `path`. When anything fails, the temporary file is removed and `path` is as it was. Missing folders are made.
     let write (path: string) (fill: Stream -> unit) : unit =
         let full = Path.GetFullPath path
         if Directory.Exists full then raise (IOException $"{path} cannot be written: it is a folder.")
@@ -18,9 +18,11 @@ module AtomicFile =
         // One fixed name: what a killed process left behind is overwritten by the next one instead of piling up.
         let temporary = full + ".tmp"
         try
-            using (new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.None, 1 <<< 16)) (fun stream ->
-                fill stream
-                stream.Flush true)
+            using
+                (new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.None, 1 <<< 16))
+                (fun stream ->
+                    fill stream
+                    stream.Flush true)
             File.Move(temporary, full, true)
         with _ ->
             try

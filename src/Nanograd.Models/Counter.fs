@@ -1,24 +1,34 @@
 namespace Nanograd
 
-/// Random numbers on the host as pure functions of a seed and two counters: nothing to save, nothing to restore.
+open System
+
+/// Random numbers on the host as pure functions of a seed, a purpose, a number (a step, a story) and an index:
+/// nothing to save, nothing to restore. The bits are Threefry's, as those of tensors.
 [<RequireQualifiedAccess>]
 module Counter =
-    /// SplitMix64's output function (Steele, Lea and Flood 2014): a bijection of the 64-bit words that leaves no pattern.
-    let private mix (x: uint64) =
-        let x = (x ^^^ (x >>> 30)) * 0xBF58476D1CE4E5B9UL
-        let x = (x ^^^ (x >>> 27)) * 0x94D049BB133111EBUL
-        x ^^^ (x >>> 31)
+    /// What the numbers are for: the same seed gives each purpose numbers of its own.
+    let internal stories = 1u
+    let internal batches = 2u
+    let internal tokens = 3u
 
-    let private word (seed: int64) (stream: int64) (index: int64) =
-        let step = 0x9E3779B97F4A7C15UL
-        mix (mix (mix (uint64 seed + step) + uint64 stream * step + step) + uint64 index * step + step)
+    /// The key of one series of numbers.
+    let key (seed: int64) (purpose: uint32) (number: int64) : Threefry.Key =
+        let number = uint64 number
+        Threefry.block
+            Threefry.scalar
+            (Threefry.fold (Threefry.ofSeed (uint64 seed)) purpose)
+            (struct (uint32 number, uint32 (number >>> 32)))
+
+    let private word (key: Threefry.Key) (index: int) =
+        let struct (low, high) = Threefry.block Threefry.scalar key (struct (uint32 index, 0u))
+        (uint64 high <<< 32) ||| uint64 low
 
     /// 32 random bits.
-    let bits (seed: int64) (stream: int64) (index: int64) : uint32 = uint32 (word seed stream index >>> 32)
+    let bits (key: Threefry.Key) (index: int) : uint32 = uint32 (word key index)
 
     /// Uniform in [0, 1), with 53 random bits.
-    let uniform (seed: int64) (stream: int64) (index: int64) : float = float (word seed stream index >>> 11) * System.Math.ScaleB(1.0, -53)
+    let uniform (key: Threefry.Key) (index: int) : float = float (word key index >>> 11) * Math.ScaleB(1.0, -53)
 
     /// A whole number in [0, limit).
-    let below (limit: int64) (seed: int64) (stream: int64) (index: int64) : int64 =
-        int64 (System.Math.BigMul(word seed stream index, uint64 limit) >>> 64)
+    let below (limit: int64) (key: Threefry.Key) (index: int) : int64 =
+        int64 (Math.BigMul(word key index, uint64 limit) >>> 64)

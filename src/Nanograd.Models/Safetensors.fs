@@ -12,8 +12,8 @@ open System.Text
 open System.Text.Json
 open Microsoft.FSharp.NativeInterop
 
-/// Named tensors in files of the safetensors format: eight bytes with the length of the header, a JSON header that says the type,
-/// shape and place of each tensor, and the row-major little-endian data.
+/// Named tensors in files of the safetensors format: eight bytes with the length of the header, a JSON header that
+/// says the type, shape and place of each tensor, and the row-major little-endian data.
 [<RequireQualifiedAccess>]
 module Safetensors =
     let private formatName (dtype: DType) =
@@ -64,7 +64,10 @@ module Safetensors =
             | _ -> bad $"must have a '{key}' that is {wanted}"
         let whole (e: JsonElement) =
             match e.ValueKind with
-            | JsonValueKind.Number -> (match e.TryGetInt64() with | true, n -> n | _ -> -1L)
+            | JsonValueKind.Number ->
+                (match e.TryGetInt64() with
+                 | true, n -> n
+                 | _ -> -1L)
             | _ -> -1L
         let dtypeName = (field "dtype" JsonValueKind.String "a text").GetString() |> string
         let extents = [| for e in (field "shape" JsonValueKind.Array "a list").EnumerateArray() -> whole e |]
@@ -84,28 +87,37 @@ module Safetensors =
         if offsets[1] - offsets[0] <> wanted then
             let shape = String.Join(",", extents)
             bad $"needs {wanted} bytes for {dtypeName}[{shape}], but its data offsets hold {offsets[1] - offsets[0]}"
-        { Name = name; DType = dtype; Shape = Array.map int extents; Start = offsets[0]; Stop = offsets[1] }
+        { Name = name
+          DType = dtype
+          Shape = Array.map int extents
+          Start = offsets[0]
+          Stop = offsets[1] }
 
-    let private parseHeader (path: string) (bytes: byte[]) =
-        let document =
-            try
-                JsonDocument.Parse(ReadOnlyMemory bytes)
-            with :? JsonException ->
-                bad path "is not a safetensors file (its header is not JSON)"
-        use document = document
+    let private readDescriptions (path: string) (document: JsonDocument) =
         let root = document.RootElement
-        if root.ValueKind <> JsonValueKind.Object then bad path "is not a safetensors file (its header is not a JSON object)"
+        if root.ValueKind <> JsonValueKind.Object then
+            bad path "is not a safetensors file (its header is not a JSON object)"
         let metadata, entries, names = Dictionary<string, string>(), List<Entry>(), HashSet<string>()
         for property in root.EnumerateObject() do
             if not (names.Add property.Name) then bad path $"tensor '{property.Name}' is described twice"
             if property.Name = "__metadata__" then
-                if property.Value.ValueKind <> JsonValueKind.Object then bad path "its __metadata__ must be an object of texts"
+                if property.Value.ValueKind <> JsonValueKind.Object then
+                    bad path "its __metadata__ must be an object of texts"
                 for pair in property.Value.EnumerateObject() do
                     if pair.Value.ValueKind <> JsonValueKind.String then
                         bad path $"its metadata '{pair.Name}' must be a text"
                     metadata[pair.Name] <- string (pair.Value.GetString())
-            else entries.Add(entry path property.Name property.Value)
+            else
+                entries.Add(entry path property.Name property.Value)
         metadata, entries.ToArray()
+
+    let private parseHeader (path: string) (bytes: byte[]) =
+        try
+            use document = JsonDocument.Parse(ReadOnlyMemory bytes)
+            readDescriptions path document
+        with
+        | :? JsonException -> bad path "is not a safetensors file (its header is not JSON)"
+        | :? InvalidOperationException -> bad path "is damaged (a text in its header is not valid Unicode)"
 
     /// The data must be covered exactly: no overlaps, no holes, nothing after the last tensor, nothing missing.
     let private checkCover (path: string) (entries: Entry[]) (dataLength: int64) =
@@ -129,9 +141,10 @@ module Safetensors =
         if stream.Length < 8L then bad path $"is not a safetensors file (it has only {stream.Length} bytes)"
         stream.ReadExactly(Span start)
         let length = BinaryPrimitives.ReadUInt64LittleEndian(ReadOnlySpan start)
-        if length > uint64 headerLimit then bad path $"is not a safetensors file (a header of {length} bytes is beyond all measure)"
+        if length > uint64 headerLimit then
+            bad path $"is not a safetensors file (a header of {length} bytes is beyond all measure)"
         if int64 length > stream.Length - 8L then
-            bad path $"is truncated or not a safetensors file (its header should have {length} bytes, the file has {stream.Length})"
+            bad path $"is truncated or not a safetensors file (a header of {length} bytes in a file of {stream.Length})"
         let header: byte[] = Array.zeroCreate (int length)
         stream.ReadExactly(Span header)
         let metadata, entries = parseHeader path header
@@ -206,8 +219,13 @@ module Safetensors =
             buffer.WriteByte 32uy
         buffer.ToArray()
 
-    /// Writes tensors (expressions are evaluated first) and texts to a file, atomically: wider element types first, then by name.
-    let save (path: string) (metadata: IReadOnlyDictionary<string, string>) (tensors: IReadOnlyDictionary<string, Tensor>) : unit =
+    /// Writes tensors (expressions are evaluated first) and texts to a file, atomically: wider element types first,
+    /// then by name.
+    let save
+        (path: string)
+        (metadata: IReadOnlyDictionary<string, string>)
+        (tensors: IReadOnlyDictionary<string, Tensor>)
+        : unit =
         if tensors.ContainsKey "__metadata__" then
             invalidArg "tensors" "a tensor cannot be named __metadata__, the format keeps that name for itself"
         let ordered = evaluated tensors |> Array.sortBy (fun (struct (_, t)) -> -(DType.size t.DType)) // stable
@@ -218,14 +236,16 @@ module Safetensors =
             stream.Write(ReadOnlySpan length)
             stream.Write(ReadOnlySpan header)
             for struct (_, t) in ordered do
-                pieces (Program.storage t) (fun _ pointer size -> stream.Write(Span.op_Implicit (bytesAt pointer size): ReadOnlySpan<byte>)))
+                pieces (Program.storage t) (fun _ pointer size ->
+                    stream.Write(Span.op_Implicit (bytesAt pointer size): ReadOnlySpan<byte>)))
 
     // ---- digest
 
-    /// The SHA-256 digest of named tensors, as 64 lower-case hexadecimal digits. The digested bytes are, for each tensor in the ordinal
-    /// (UTF-16) order of the names: the length of the name in UTF-8 as a 32-bit integer, the name in UTF-8; the length of the element type's
-    /// name in this format as a 32-bit integer, that name in ASCII ("F32"); the rank as a 32-bit integer and each extent as a 64-bit
-    /// integer; then the elements, row-major. All integers and elements are little-endian.
+    /// The SHA-256 digest of named tensors, as 64 lower-case hexadecimal digits. The digested bytes are, for each
+    /// tensor in the ordinal (UTF-16) order of the names: the length of the name in UTF-8 as a 32-bit integer, the
+    /// name in UTF-8; the length of the element type's name in this format as a 32-bit integer, that name in ASCII
+    /// ("F32"); the rank as a 32-bit integer and each extent as a 64-bit integer; then the elements, row-major. All
+    /// integers and elements are little-endian.
     let sha256 (tensors: IReadOnlyDictionary<string, Tensor>) : string =
         use digest = IncrementalHash.CreateHash HashAlgorithmName.SHA256
         let bytes (data: byte[]) = digest.AppendData data

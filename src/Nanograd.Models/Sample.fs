@@ -5,15 +5,17 @@ open System.Collections.Generic
 
 /// How the next token is chosen.
 type SampleOptions =
-    { /// Logits are divided by it; 0 is greedy.
-      Temperature: float
-      /// Only the k largest logits count; None for all.
-      TopK: int option
-      /// Only the most likely tokens that together reach this probability count; 1 for all.
-      TopP: float
-      /// Always the largest logit.
-      Greedy: bool
-      Seed: int64 }
+    {
+        /// Logits are divided by it; 0 is greedy.
+        Temperature: float
+        /// Only the k largest logits count; None for all.
+        TopK: int option
+        /// Only the most likely tokens that together reach this probability count; 1 for all.
+        TopP: float
+        /// Always the largest logit.
+        Greedy: bool
+        Seed: int64
+    }
 
 /// Choosing tokens from logits, and generating texts.
 [<RequireQualifiedAccess>]
@@ -44,11 +46,18 @@ module Sample =
         if logits.Length = 0 then raise (ArgumentException "There are no logits to choose from.")
         if logits |> Array.exists (fun x -> Single.IsNaN x || Single.IsPositiveInfinity x) then
             raise (InvalidOperationException "The model's logits are not finite numbers, so no token can be chosen.")
-        if o.Greedy || o.Temperature = 0.0 then largest logits
+        if o.Greedy || o.Temperature = 0.0 then
+            largest logits
         else
             // Largest first; ties by index, so that the order is the same everywhere.
             let order = Array.init logits.Length id
-            Array.Sort(order, Comparison(fun a b -> match compare logits[b] logits[a] with 0 -> compare a b | c -> c))
+            Array.Sort(
+                order,
+                Comparison(fun a b ->
+                    match compare logits[b] logits[a] with
+                    | 0 -> compare a b
+                    | c -> c)
+            )
             let most =
                 match o.TopK with
                 | Some k when k < order.Length ->
@@ -64,23 +73,30 @@ module Sample =
             while kept < weights.Length && (kept = 0 || mass < o.TopP * total) do
                 mass <- mass + weights[kept]
                 kept <- kept + 1
-            let target = Counter.uniform o.Seed 0x746F6B656EL position * mass
+            let target = Counter.uniform (Counter.key o.Seed Counter.tokens position) 0 * mass
             let mutable i, running = 0, weights[0]
             while i < kept - 1 && running <= target do
                 i <- i + 1
                 running <- running + weights[i]
             most[i]
 
-    /// The lengths that windows are padded to: 16, 32, ... and the context. A program is compiled for each that is used.
+    /// The lengths that windows are padded to: 16, 32, ... and the context. A program is compiled for each that is
+    /// used.
     let windowLengths (context: int) : int[] =
         if context < 1 then raise (ArgumentException $"The context must be at least 1, not {context}.")
         [| yield! Seq.initInfinite (fun i -> 16L <<< i) |> Seq.takeWhile (fun n -> n < int64 context) |> Seq.map int
            context |]
 
-    /// Generates tokens after a prompt, lazily. `forward` gets a window of token ids (its length one of `windowLengths`, padded with zeros on
-    /// the right) and the index of its last real token, and gives the logits of the token that follows. Only the last `context` tokens are
-    /// looked at.
-    let generate (o: SampleOptions) (context: int) (forward: int[] -> int -> float32[]) (tokens: int) (prompt: int[]) : seq<int> =
+    /// Generates tokens after a prompt, lazily. `forward` gets a window of token ids (its length one of
+    /// `windowLengths`, padded with zeros on the right) and the index of its last real token, and gives the logits of
+    /// the token that follows. Only the last `context` tokens are looked at.
+    let generate
+        (o: SampleOptions)
+        (context: int)
+        (forward: int[] -> int -> float32[])
+        (tokens: int)
+        (prompt: int[])
+        : seq<int> =
         check o
         if prompt.Length = 0 then raise (ArgumentException "The prompt must have at least one character.")
         if tokens < 0 then raise (ArgumentException $"The number of tokens must be 0 or more, not {tokens}.")
@@ -101,4 +117,4 @@ module Sample =
         let run = jit (fun (p, ids, position) -> Gpt.applyAt c p position ids)
         fun window last ->
             let ids = ofArray DType.I32 [| 1; window.Length |] window
-            toArray<float32> (run (p, ids, ofArray DType.I32 [||] [| last |]))
+            toArray<float32>(run (p, ids, ofArray DType.I32 [||] [| last |]))

@@ -19,6 +19,6 @@ module Values =
         GC.KeepAlive target
         Op.literal target t.Shape
 
-    /// The tree evaluated, every tensor in memory that nothing else uses: equal expressions (two zeros of one shape) would otherwise share
-    /// theirs, and only memory of one's own may be donated.
+    /// The tree evaluated, every tensor in memory that nothing else uses: equal expressions (two zeros of one shape)
+    /// would otherwise share theirs, and only memory of one's own may be donated.
     let own (tree: 'T) : 'T = Tree.map copy (eval tree)

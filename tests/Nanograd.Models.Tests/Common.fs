@@ -1,3 +1,4 @@
+[<AutoOpen>]
 module Nanograd.Models.Tests.Common
 
 open System
@@ -18,14 +19,14 @@ let inFolder (test: string -> unit) =
 
 /// The action must raise exactly this exception, with all of these parts in its message, in one line.
 let raises<'e when 'e :> exn> (parts: string list) (action: unit -> unit) =
-    let error = Assert.Throws(typeof<'e>, TestDelegate action)
+    let error = Assert.Throws<'e>(Action action)
     for part in parts do
         Assert.That(error.Message, Does.Contain part)
     Assert.That(error.Message, Does.Not.Contain "\n")
     Assert.That(error.Message, Does.Not.Contain "(Parameter")
 
 /// The elements of a float tensor.
-let floats (t: Tensor) : float[] = toArray<float> (cast DType.F64 t)
+let floats (t: Tensor) : float[] = toArray<float>(cast DType.F64 t)
 
 /// Largest difference, relative to the largest expected value, at most `tolerance`.
 let assertClose (tolerance: float) (what: string) (expected: float[]) (actual: float[]) =
@@ -41,7 +42,8 @@ let assertClose (tolerance: float) (what: string) (expected: float[]) (actual: f
 /// A read-only dictionary of pairs.
 let named (pairs: (string * 'v) list) : IReadOnlyDictionary<string, 'v> = Dictionary(dict pairs)
 
-let f32 (shape: int list) (values: float list) = ofArray DType.F32 (List.toArray shape) (values |> List.map float32 |> List.toArray)
+let f32 (shape: int list) (values: float list) =
+    ofArray DType.F32 (List.toArray shape) (values |> List.map float32 |> List.toArray)
 let f64 (shape: int list) (values: float list) = ofArray DType.F64 (List.toArray shape) (List.toArray values)
 let i32 (shape: int list) (values: int list) = ofArray DType.I32 (List.toArray shape) (List.toArray values)
 
@@ -58,7 +60,8 @@ let oracle (parts: string list) : string =
         | null -> Path.Combine(Path.GetDirectoryName start, "shared", "oracles")
         | folder -> folder
     let full = Path.Combine(List.toArray (path :: parts))
-    if path = "" || not (File.Exists full) then Assert.Ignore $"the reference numbers {String.Join('/', parts)} are not on this machine"
+    if path = "" || not (File.Exists full) then
+        Assert.Ignore $"the reference numbers {String.Join('/', parts)} are not on this machine"
     full
 
 /// A JSON file of the oracles.
@@ -66,4 +69,8 @@ let oracleJson (parts: string list) : JsonElement = JsonDocument.Parse(File.Read
 
 /// A list of numbers in JSON, nested lists flattened.
 let rec numbers (e: JsonElement) : float[] =
-    if e.ValueKind = JsonValueKind.Array then [| for x in e.EnumerateArray() do yield! numbers x |] else [| e.GetDouble() |]
+    if e.ValueKind = JsonValueKind.Array then
+        [| for x in e.EnumerateArray() do
+               yield! numbers x |]
+    else
+        [| e.GetDouble() |]

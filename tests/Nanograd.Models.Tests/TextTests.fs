@@ -15,18 +15,22 @@ let private write (folder: string) (bytes: byte[]) =
 [<Test>]
 let ``a byte-order mark is dropped and line ends are kept`` () =
     inFolder (fun folder ->
-        let path = write folder (Array.append [| 0xEFuy; 0xBBuy; 0xBFuy |] (Encoding.UTF8.GetBytes "é\r\n\U0001F600\n"))
+        let path =
+            write folder (Array.append [| 0xEFuy; 0xBBuy; 0xBFuy |] (Encoding.UTF8.GetBytes "é\r\n\U0001F600\n"))
         Assert.That(TextFile.read path, Is.EqualTo "é\r\n\U0001F600\n"))
 
 [<Test>]
 let ``files that are no texts are named with what is wrong`` () =
     inFolder (fun folder ->
-        raises<FileNotFoundException> [ "none.txt" ] (fun () -> TextFile.read (Path.Combine(folder, "none.txt")) |> ignore)
+        raises<FileNotFoundException> [ "none.txt" ] (fun () ->
+            TextFile.read (Path.Combine(folder, "none.txt")) |> ignore)
         raises<IOException> [ "is a folder" ] (fun () -> TextFile.read folder |> ignore)
         raises<InvalidDataException> [ "text.txt is empty" ] (fun () -> TextFile.read (write folder [||]) |> ignore)
-        raises<InvalidDataException> [ "is empty" ] (fun () -> TextFile.read (write folder [| 0xEFuy; 0xBBuy; 0xBFuy |]) |> ignore)
+        raises<InvalidDataException> [ "is empty" ] (fun () ->
+            TextFile.read (write folder [| 0xEFuy; 0xBBuy; 0xBFuy |]) |> ignore)
         let latin = Array.append (Encoding.UTF8.GetBytes "abc é ") [| 0xE9uy; 32uy |]
-        raises<InvalidDataException> [ "not UTF-8"; "byte 7"; "E9" ] (fun () -> TextFile.read (write folder latin) |> ignore)
+        raises<InvalidDataException> [ "not UTF-8"; "byte 7"; "E9" ] (fun () ->
+            TextFile.read (write folder latin) |> ignore)
         let marked = Array.append [| 0xEFuy; 0xBBuy; 0xBFuy; 65uy |] [| 0xFFuy |]
         raises<InvalidDataException> [ "byte 4" ] (fun () -> TextFile.read (write folder marked) |> ignore))
 
@@ -45,13 +49,15 @@ let ``decoding gives the encoded text back`` (scalars: uint32[]) =
     let tokens = t.Encode text
     t.Decode tokens = text
     && tokens.Length = scalars.Length
-    && t.CodePoints = (Seq.toArray (text.EnumerateRunes()) |> Array.map (fun r -> r.Value) |> Array.distinct |> Array.sort)
+    && t.CodePoints =
+        (Seq.toArray (text.EnumerateRunes()) |> Array.map (fun r -> r.Value) |> Array.distinct |> Array.sort)
     && String.Join("", tokens |> Array.map t.DecodeToken) = text
 
 [<Test>]
 let ``unknown characters are listed once each with their code points`` () =
     let t = CharTokenizer.OfText "abc"
-    raises<ArgumentException> [ "'é' (U+00E9)"; "'\U0001F600' (U+1F600)"; "U+000A" ] (fun () -> t.Encode "aé\nb\U0001F600é" |> ignore)
+    raises<ArgumentException> [ "'é' (U+00E9)"; "'\U0001F600' (U+1F600)"; "U+000A" ] (fun () ->
+        t.Encode "aé\nb\U0001F600é" |> ignore)
     raises<ArgumentException> [ "Token 3"; "3 tokens" ] (fun () -> t.Decode [ 0; 3 ] |> ignore)
 
 [<Test>]
@@ -114,8 +120,16 @@ let ``swapped words and changed letters are refused`` () =
     let swap i (s: string) =
         let words = s.Split ' '
         let i = i % (words.Length - 1)
-        String.Join(' ', words |> Array.permute (fun j -> if j = i then i + 1 elif j = i + 1 then i else j))
-    let spoil i (s: string) = let i = i % s.Length in s[.. i - 1] + string (if s[i] = 'q' then 'z' else 'q') + s[i + 1 ..]
+        String.Join(
+            ' ',
+            words
+            |> Array.permute (fun j ->
+                if j = i then i + 1
+                elif j = i + 1 then i
+                else j)
+        )
+    let spoil i (s: string) =
+        let i = i % s.Length in s[.. i - 1] + string (if s[i] = 'q' then 'z' else 'q') + s[i + 1 ..]
     sentences
     |> Array.iteri (fun i s ->
         let swapped = swap i s
@@ -125,8 +139,10 @@ let ``swapped words and changed letters are refused`` () =
 [<Test>]
 let ``a sample is split into whole sentences`` () =
     let split = Stories.sentences
-    let check text expected = Assert.That(split text, Is.EqualTo<string[]>(List.toArray expected))
-    check "he lost. Mia ran. \"Why?\" asked Tom. \"Go,\" said Bob. She said, \"Yes.\" Then he" [ "Mia ran."; "\"Why?\" asked Tom."; "\"Go,\" said Bob."; "She said, \"Yes.\"" ]
+    let check text (expected: string list) = Assert.That(split text, Is.EqualTo<string[]>(List.toArray expected))
+    check
+        "he lost. Mia ran. \"Why?\" asked Tom. \"Go,\" said Bob. She said, \"Yes.\" Then he"
+        [ "Mia ran."; "\"Why?\" asked Tom."; "\"Go,\" said Bob."; "She said, \"Yes.\"" ]
     check "cut\n\nMia ran.\nno mark\nLast." [ "Mia ran."; "no mark" ]
     check "\nMia ran. " [ "Mia ran." ]
     check "" []

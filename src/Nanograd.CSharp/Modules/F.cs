@@ -50,10 +50,7 @@ public static class F
                 $"LayerNorm: the last axes must be [{string.Join(",", normalizedShape)}], got {Nanograd.Shape.describe(input.Expression)}.");
         }
 
-        // Without a weight the core normalises one axis: several are joined for it.
-        return weight is null && axes > 1
-            ? Tensor.Make(n => Zoo.Layers.LayerNorm(n[0]!, null, null, eps), input.Flatten(-axes)).Reshape([.. shape])
-            : Tensor.Make(n => Zoo.Layers.LayerNorm(n[0]!, n[1], n[2], eps), input, weight, bias);
+        return Tensor.Make(n => Zoo.Layers.LayerNorm(n[0]!, axes, n[1], n[2], eps), input, weight, bias);
     }
 
     /// <summary>Zeroes numbers with probability p and scales the others by 1/(1-p); does nothing when not <paramref name="training"/>.</summary>

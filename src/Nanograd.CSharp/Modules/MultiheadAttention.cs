@@ -21,8 +21,7 @@ public sealed class MultiheadAttention : Module
 
         F.CheckProbability(dropout);
         (_heads, _dropout, _batchFirst, _generator) = (numHeads, dropout, batchFirst, generator);
-        var bound = Math.Sqrt(6.0 / (4.0 * embedDim)); // Glorot's uniform initialisation of a [3E, E] matrix
-        InProjWeight = new Parameter((Tensor.Rand([3 * embedDim, embedDim], generator) * 2 - 1) * bound);
+        InProjWeight = Parameter.Of(Zoo.Layers.MultiheadInitWeights(Generator.NextKey(generator), embedDim)[0]);
         InProjBias = bias ? new Parameter(Tensor.Zeros(3 * embedDim)) : null;
         OutProj = new Linear(embedDim, embedDim, bias, generator);
         OutProj.Bias?.Set(Tensor.Zeros(embedDim));

@@ -132,7 +132,7 @@ public abstract class Optimizer
             return;
         }
 
-        var fresh = Copies.Of(bucket.Rule.Init([.. bucket.Slots.Select(s => s.Parameter.Expression)]));
+        var fresh = bucket.Rule.Init([.. bucket.Slots.Select(s => s.Parameter.Expression)]);
         for (var i = 0; i < fresh.Length; i++)
         {
             bucket.State[i].Slot.State.TryAdd(bucket.State[i].Kind, fresh[i]);

@@ -181,31 +181,14 @@ internal sealed class StepPlan
 
     public void Run()
     {
-        var program = Find();
-        var inputs = _literals.Select(Program.storage).ToList();
-        if (inputs.Any(s => s.IsDonated))
+        if (_literals.Any(l => Program.storage(l).IsDonated))
         {
             throw new InvalidOperationException(
                 "Step: the loss depends on parameters that an earlier Step() has overwritten; compute the loss again and call Backward() on it.");
         }
 
-        var used = new List<Storage>();
-        foreach (var bucket in _buckets)
-        {
-            used.AddRange(bucket.Slots.Select(s => Program.storage(s.Parameter.Expression)));
-            var state = bucket.State.Select(s => Program.storage(s.Slot.State[s.Kind])).ToArray();
-            used.AddRange(state);
-            inputs.AddRange(state);
-            inputs.Add(Program.storage(Copies.Scalar((int)bucket.Steps)));
-            inputs.Add(Program.storage(Copies.Scalar((float)bucket.Group.LearningRate)));
-        }
-
-        var outputs = new Queue<Storage>(program.Run([.. inputs]));
-        foreach (var storage in used.Where(s => !s.IsDonated))
-        {
-            storage.Donate(Receiver);
-        }
-
+        var program = Find();
+        var outputs = new Queue<Storage>(Run(program));
         foreach (var bucket in _buckets)
         {
             foreach (var slot in bucket.Slots)
@@ -235,5 +218,46 @@ internal sealed class StepPlan
         {
             slot.Parameter.UseUp();
         }
+    }
+
+    private Storage[] Run(Executable program)
+    {
+        var moved = new Dictionary<Node, Storage>();
+        var inputs = new List<Storage>();
+        foreach (var slot in _buckets.SelectMany(b => b.Slots))
+        {
+            Move(slot.Parameter.Expression);
+        }
+
+        inputs.AddRange(_literals.Select(l => moved.TryGetValue(l, out var storage) ? storage : Program.storage(l)));
+        foreach (var bucket in _buckets)
+        {
+            inputs.AddRange(bucket.State.Select(s => Move(s.Slot.State[s.Kind])));
+            inputs.Add(Program.storage(Copies.Scalar((int)bucket.Steps)));
+            inputs.Add(Program.storage(Copies.Scalar((float)bucket.Group.LearningRate)));
+        }
+
+        try
+        {
+            return program.Run([.. inputs]);
+        }
+        catch
+        {
+            // Errors are found before anything is overwritten: the parameters keep their values.
+            foreach (var slot in _buckets.SelectMany(b => b.Slots))
+            {
+                slot.Parameter.Adopt(Back(slot.Parameter.Expression), requiresGrad: true);
+                foreach (var (kind, value) in slot.State.ToArray())
+                {
+                    slot.State[kind] = Back(value);
+                }
+            }
+
+            throw;
+        }
+
+        Storage Move(Node value) => moved[value] = Program.storage(value).Donate(Receiver);
+
+        Node Back(Node value) => moved.TryGetValue(value, out var storage) ? Ops.literal(storage, value.Shape) : value;
     }
 }

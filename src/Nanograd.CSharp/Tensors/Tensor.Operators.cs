@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Nanograd.CSharp;
 
 public partial class Tensor
@@ -90,6 +92,7 @@ public partial class Tensor
     public Tensor MatMul(Tensor other) => Make(Functions.matmul, this, other);
 
     /// <summary>Item or slice <paramref name="index"/> of the first axis; negative ones count from the end.</summary>
+    [IndexerName("At")]
     public Tensor this[int index] => Make(a =>
     {
         var axis = Nanograd.Shape.axis("index", a, 0);
@@ -104,6 +107,7 @@ public partial class Tensor
     }, this);
 
     /// <summary>A part of the first axis: <c>x[2..5]</c>, <c>x[..^1]</c>.</summary>
+    [IndexerName("At")]
     public Tensor this[Range range]
     {
         get

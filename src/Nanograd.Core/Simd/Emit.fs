@@ -391,7 +391,6 @@ module internal Vectors =
             List.contains m.Type types
             && (match m.Op with
                 | MicroOp.Call _ | MicroOp.LoadAt _ -> false
-                | MicroOp.Load _ -> m.Type <> DType.Bool
                 | MicroOp.Div -> DType.isFloat m.Type
                 | MicroOp.ShiftRightSigned _ -> m.Type <> DType.I64
                 | MicroOp.Convert ->

@@ -232,6 +232,14 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
             scalar.Load(il, m.Type)
         | _ -> invalidOp "not a leaf"
 
+    /// Masks in registers, bytes in memory: source and target are on the stack.
+    let convertBools (name: string) (v: VectorTarget) (remaining: (unit -> unit) option) =
+        match remaining with
+        | Some push -> push ()
+        | None -> ldc (int64 lanes)
+        il.Emit(OpCodes.Ldc_I4, (if v.Element DType.Bool = typeof<int> then 4 else 8))
+        il.Emit(OpCodes.Call, Methods.runtime name [| typeof<nativeint>; typeof<nativeint>; typeof<int64>; typeof<int> |])
+
     /// `remaining` pushes how many elements are left when the vector is not full.
     let leafVector (v: VectorTarget) (remaining: (unit -> unit) option) (m: Micro) =
         match m.Op with
@@ -256,6 +264,15 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                 asPointer ()
                 scalar.Load(il, m.Type)
                 v.Broadcast(il, m.Type)
+            | Advance.Next when m.Type = DType.Bool ->
+                pushPlace start a
+                asPointer ()
+                ldloc scratch
+                asPointer ()
+                convertBools "SpreadBools" v remaining
+                ldloc scratch
+                asPointer ()
+                v.Load(il, m.Type)
             | Advance.Next ->
                 pushPlace start a
                 asPointer ()
@@ -330,6 +347,16 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
             asPointer ()
             push ()
             scalar.Store(il, d)
+        | Some v, _, _ when d = DType.Bool ->
+            ldloc scratch
+            asPointer ()
+            push ()
+            v.Store(il, d)
+            ldloc scratch
+            asPointer ()
+            pushPlace pointers[a] a
+            asPointer ()
+            convertBools "PackBools" v remaining
         | Some v, Advance.Next, None ->
             pushPlace pointers[a] a
             asPointer ()
@@ -725,7 +752,9 @@ module internal NestCompiler =
         code
 
     let private storesFit (n: Nest) (lane: int) =
-        n.Stores |> Array.forall (fun struct (a, v) -> (n.Kind = NestKind.Rows && not (Passes.isElementStore n a)) || (DType.size n.Values[v].DType = lane && n.Values[v].DType <> DType.Bool))
+        let bools = n.Arguments |> Array.forall (fun a -> a.DType <> DType.Bool || a.Advance <> Advance.Strided)
+        let fits (d: DType) = d = DType.Bool || DType.size d = lane
+        bools && n.Stores |> Array.forall (fun struct (a, v) -> (n.Kind = NestKind.Rows && not (Passes.isElementStore n a)) || fits n.Values[v].DType)
 
     let private make (n: Nest) (width: int) : CompiledNest =
         let passes = Passes.plan n

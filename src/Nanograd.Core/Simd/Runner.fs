@@ -3,6 +3,7 @@ namespace Nanograd.Simd
 open System
 open System.Collections.Concurrent
 open System.Collections.Generic
+open System.Diagnostics
 open System.Text
 open Microsoft.FSharp.NativeInterop
 open Nanograd
@@ -220,7 +221,10 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
                     failed "scatterAdd")
             | Kernel.Reference(node, operands, results) -> Action(fun () -> reference node operands results))
 
-    member _.Run(inputs: Storage[], outputs: Storage[]) =
+    /// Time spent in each kernel so far, in ticks of the stopwatch, when somebody asked for it.
+    member val Ticks: int64[] = null with get, set
+
+    member lease.Run(inputs: Storage[], outputs: Storage[]) =
         memory.Homes
         |> Array.iteri (fun b home ->
             match home with
@@ -234,8 +238,14 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
                 outputs[o] <- Buffers.allocate plan.Buffers[b].DType plan.Buffers[b].Length
                 buffers[b] <- outputs[o].Pointer
             | Home.Arena _ | Home.Nowhere -> ())
-        for step in steps do
-            step.Invoke()
+        if isNull lease.Ticks then
+            for step in steps do
+                step.Invoke()
+        else
+            for k in 0 .. steps.Length - 1 do
+                let start = Stopwatch.GetTimestamp()
+                steps[k].Invoke()
+                lease.Ticks[k] <- lease.Ticks[k] + Stopwatch.GetTimestamp() - start
         GC.KeepAlive arena
         GC.KeepAlive noteBlock
         GC.KeepAlive inputs
@@ -260,9 +270,23 @@ type internal SimdExecutable(plan: Plan, donated: bool[]) =
         leases.Add lease
         outputs
 
+    override _.Profile(run) =
+        let lease = Lease(plan, memory)
+        lease.Ticks <- Array.zeroCreate plan.Kernels.Length
+        leases.Clear()
+        leases.Add lease
+        run ()
+        let name k = (Kernel.show plan.Kernels[k]).Split('\n').[0]
+        let result = lease.Ticks |> Array.mapi (fun k t -> struct (name k, float t * 1000.0 / float Stopwatch.Frequency))
+        lease.Ticks <- null
+        result
+
     override _.Describe() =
         let text = StringBuilder()
-        plan.Kernels |> Array.iteri (fun i k -> text.Append($"[{i}] ").Append(Kernel.show k) |> ignore)
+        plan.Kernels
+        |> Array.iteri (fun i k ->
+            let lanes = match k with Kernel.Loop l -> $"({(NestCompiler.get l.Nest).Lanes} lanes) " | _ -> ""
+            text.Append($"[{i}] {lanes}").Append(Kernel.show k) |> ignore)
         plan.Buffers
         |> Array.iteri (fun b buffer -> text.Append($"b{b}: {buffer.DType}[{buffer.Length}] {memory.Homes[b]}\n") |> ignore)
         text.Append($"arena {memory.ArenaBytes} bytes, peak {memory.PeakBytes} bytes\n").ToString()

@@ -11,19 +11,30 @@ open Nanograd
 type internal Runtime =
     // ---- choices
 
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
     static member Select(c: int, x: int, y: int) = if c <> 0 then x else y
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
     static member Select(c: int, x: int64, y: int64) = if c <> 0 then x else y
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
     static member Select(c: int, x: float32, y: float32) = if c <> 0 then x else y
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
     static member Select(c: int, x: float, y: float) = if c <> 0 then x else y
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
     static member MaxSecond(x: float32, y: float32) = if x > y then x else y
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
     static member MaxSecond(x: float, y: float) = if x > y then x else y
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
     static member MinSecond(x: float32, y: float32) = if x < y then x else y
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
     static member MinSecond(x: float, y: float) = if x < y then x else y
 
     // ---- integers
 
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
     static member Abs(x: int) = if x < 0 then 0 - x else x
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
     static member Abs(x: int64) = if x < 0L then 0L - x else x
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
     static member DivI32(x: int, y: int) = if y = 0 then 0 elif y = -1 then 0 - x else x / y
     static member DivI64(x: int64, y: int64) = if y = 0L then 0L elif y = -1L then 0L - x else x / y
     static member DivU32(x: int, y: int) = if y = 0 then 0 else int (uint32 x / uint32 y)
@@ -49,10 +60,15 @@ type internal Runtime =
     static member PowF64(x: float, y: float) = Math.Pow(x, y)
 
     // Counts are unsigned; beyond the width nothing of the number is left but, in signed right shifts, its sign.
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
     static member Shl(x: int, y: int, width: int) = if uint32 y >= uint32 width then 0 else x <<< y
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
     static member Shl(x: int64, y: int64, width: int) = if uint64 y >= uint64 width then 0L else x <<< int y
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
     static member Shr(x: int, y: int, width: int) = if uint32 y >= uint32 width then x >>> 31 else x >>> y
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
     static member Shr(x: int64, y: int64, width: int) = if uint64 y >= uint64 width then x >>> 63 else x >>> int y
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
     static member ShrUnsigned(x: int, y: int, width: int) = if uint32 y >= uint32 width then 0 else int (uint32 x >>> y)
 
     // ---- conversions
@@ -76,6 +92,7 @@ type internal Runtime =
     // ---- memory
 
     /// The index if it is below the bound; otherwise the mistake is noted for the caller of the kernel, and 0 is read instead.
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
     static member Check(index: int64, bound: int64, note: nativeint) : int64 =
         if uint64 index < uint64 bound then index
         else
@@ -98,6 +115,25 @@ type internal Runtime =
             let s, t = source + nativeint (i * stride), target + nativeint (i * int64 size)
             if size = 4 then NativePtr.write (NativePtr.ofNativeInt<int> t) (NativePtr.read (NativePtr.ofNativeInt<int> s))
             else NativePtr.write (NativePtr.ofNativeInt<int64> t) (NativePtr.read (NativePtr.ofNativeInt<int64> s))
+
+    /// Truth values, a byte each, to masks of `size` bytes.
+    static member SpreadBools(source: nativeint, target: nativeint, count: int64, size: int) =
+        let s = NativePtr.ofNativeInt<byte> source
+        if size = 4 then
+            let t = NativePtr.ofNativeInt<int> target
+            for i in 0 .. int count - 1 do
+                NativePtr.set t i (-(int (NativePtr.get s i)))
+        else
+            let t = NativePtr.ofNativeInt<int64> target
+            for i in 0 .. int count - 1 do
+                NativePtr.set t i (-(int64 (NativePtr.get s i)))
+
+    /// The opposite of SpreadBools.
+    static member PackBools(source: nativeint, target: nativeint, count: int64, size: int) =
+        let s = NativePtr.ofNativeInt<byte> source
+        let t = NativePtr.ofNativeInt<byte> target
+        for i in 0 .. int count - 1 do
+            NativePtr.set t i (NativePtr.get s (i * size) &&& 1uy)
 
     // ---- folding what reductions leave behind (values of small integer types are int32 here)
 

@@ -14,26 +14,34 @@ and [<RequireQualifiedAccess>] internal Symbol =
 
 /// A weighted context-free grammar whose terminals are words and punctuation. One value both generates and recognises.
 type internal Grammar =
-    { Names: string[]
-      Rules: Alternative[][]
-      /// Rules whose alternative is chosen once for a whole story (the hero's name, the place).
-      Pinned: bool[] }
+    {
+        Names: string[]
+        Rules: Alternative[][]
+        /// Rules whose alternative is chosen once for a whole story (the hero's name, the place).
+        Pinned: bool[]
+    }
 
 /// A notation for grammars, and what can be done with them.
 ///
-/// Each line is `<rule> = words and <rules> | 3: an alternative of weight 3`; a further line of the same rule adds alternatives; `<rule>!` pins it.
-/// A line with `@` in its rule's name stands for one line per variant: `@` becomes `.f`, `.m`, ..., and `{she}` the variant's own word for "she".
+/// Each line is `<rule> = words and <rules> | 3: an alternative of weight 3`; a further line of the same rule adds
+/// alternatives; `<rule>!` pins it. A line with `@` in its rule's name stands for one line per variant: `@` becomes
+/// `.f`, `.m`, ..., and `{she}` the variant's own word for "she".
 [<RequireQualifiedAccess>]
 module internal Grammar =
     let private fail (line: string) (what: string) : 'a = invalidArg "text" $"grammar: {what} in '{line}'"
 
     /// Parses a grammar. A variant is its suffix and its words.
     let parse (variants: (string * Map<string, string>) list) (text: string) : Grammar =
-        let lines = text.Split '\n' |> Array.map (fun l -> l.Trim()) |> Array.filter (fun l -> l <> "" && not (l.StartsWith '#'))
+        let lines =
+            text.Split '\n'
+            |> Array.map (fun l -> l.Trim())
+            |> Array.filter (fun l -> l <> "" && not (l.StartsWith '#'))
         let forVariant (line: string) (suffix: string, words: Map<string, string>) =
             let named = line.Replace("@", "." + suffix)
             words |> Map.fold (fun (s: string) key word -> s.Replace("{" + key + "}", word)) named
-        let expanded = lines |> Array.collect (fun l -> if l.Contains '@' then [| for v in variants -> forVariant l v |] else [| l |])
+        let expanded =
+            lines
+            |> Array.collect (fun l -> if l.Contains '@' then [| for v in variants -> forVariant l v |] else [| l |])
         let numbers, definitions, pinned = Dictionary<string, int>(), List<List<string>>(), List<bool>()
         for line in expanded do
             let at = line.IndexOf " = "
@@ -50,8 +58,10 @@ module internal Grammar =
                 match numbers.TryGetValue word with
                 | true, n -> Symbol.Rule n
                 | _ -> fail line $"{word} has no rule"
-            elif word.Contains '{' then fail line $"{word} has no meaning"
-            else Symbol.Word word
+            elif word.Contains '{' then
+                fail line $"{word} has no meaning"
+            else
+                Symbol.Word word
         let alternative (source: string) =
             let words = source.Split(' ', StringSplitOptions.RemoveEmptyEntries)
             if words.Length = 0 then fail source "an alternative is empty"
@@ -102,8 +112,8 @@ module internal Grammar =
             | Symbol.Rule r -> Some r
             | Symbol.Word _ -> None)
 
-    /// True when the words are an expansion of the rule. Finds, for each rule and place, all places where it may end (each pair once);
-    /// the grammar must not be left-recursive.
+    /// True when the words are an expansion of the rule. Finds, for each rule and place, all places where it may end
+    /// (each pair once); the grammar must not be left-recursive.
     let recognise (g: Grammar) (start: int) (words: string[]) : bool =
         let known = Dictionary<struct (int * int), int[]>()
         let rec endsOfRule rule at : int[] =
@@ -116,7 +126,8 @@ module internal Grammar =
         and endsOfSymbols symbols at =
             let step (places: int[]) symbol =
                 match symbol with
-                | Symbol.Word w -> places |> Array.filter (fun p -> p < words.Length && words[p] = w) |> Array.map ((+) 1)
+                | Symbol.Word w ->
+                    places |> Array.filter (fun p -> p < words.Length && words[p] = w) |> Array.map ((+) 1)
                 | Symbol.Rule r -> places |> Array.collect (endsOfRule r) |> Array.distinct
             Array.fold step [| at |] symbols
         Array.contains words.Length (endsOfRule start 0)
@@ -125,8 +136,8 @@ module internal Grammar =
 
     let private isMark (c: char) = c = ',' || c = '.' || c = '!' || c = '?'
 
-    /// The sentence of words: marks stand close, an opening quotation mark (a word `"`) before its word, and the first word of the sentence
-    /// and of a quotation has a capital.
+    /// The sentence of words: marks stand close, an opening quotation mark (a word `"`) before its word, and the
+    /// first word of the sentence and of a quotation has a capital.
     let render (words: seq<string>) : string =
         let text = StringBuilder()
         let mutable capital, glued = true, true
@@ -142,8 +153,8 @@ module internal Grammar =
                 glued <- false
         text.ToString()
 
-    /// The words of a sentence, such that `render` gives the sentence back; None when there are none. A capital that only the place asks
-    /// for is written small unless `isName` knows the word.
+    /// The words of a sentence, such that `render` gives the sentence back; None when there are none. A capital that
+    /// only the place asks for is written small unless `isName` knows the word.
     let words (isName: string -> bool) (sentence: string) : string[] option =
         let found = List<string>()
         let mutable capital = true

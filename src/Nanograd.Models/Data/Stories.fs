@@ -4,16 +4,15 @@ open System
 open System.Collections.Generic
 open System.Text
 
-/// Short English stories for children, made by a grammar of our own: a hero with a name and the right pronouns, a friend, a place and a toy
-/// that stay the same through a story. The same grammar tells whether a sentence is one that it could have made.
+/// Short English stories for children, made by a grammar of our own: a hero with a name and the right pronouns, a
+/// friend, a place and a toy that stay the same through a story. The same grammar tells whether a sentence is one
+/// that it could have made.
 [<RequireQualifiedAccess>]
 module Stories =
     /// Heroes: girls, boys and animals, each with their pronouns.
     let private variants =
         let words (she, her, hers) = Map [ "she", she; "her", her; "hers", hers ]
-        [ "f", words ("she", "her", "her")
-          "m", words ("he", "him", "his")
-          "n", words ("it", "it", "its") ]
+        [ "f", words ("she", "her", "her"); "m", words ("he", "him", "his"); "n", words ("it", "it", "its") ]
 
     // A story is a row of sentences; a sentence is a row of words. Most sentences have 20 to 60 characters.
     let private source =
@@ -72,7 +71,8 @@ module Stories =
 
         # ---- the new friend
         <meet@> = 2: there {she} met <friend> . | {she} saw <friend> <spot> . | at the <place> {she} saw <friend> .
-        <need@> = <friend> was hungry and <sad> . | <friend> looked very <sad> . | <friend> had no <treat> and no <toy> .
+        <need@> = <friend> was hungry and <sad> . | <friend> looked very <sad> .
+        <need@> = <friend> had no <treat> and no <toy> .
         <greet@> = " hello , do you want to play ?" asked <name@> . | " hello , I am <friend> ," said <friend> .
         <greet@> = " yes , let us play ," said <friend> . | " I am so hungry ," said <friend> .
         <share@> = {she} had some <treat> in {hers} bag . | {she} gave <friend> some <treat> .
@@ -89,7 +89,8 @@ module Stories =
         <clear@> = soon the sun came out again . | then the rain was gone and the sun was warm .
 
         # ---- how stories end
-        <joy@> = 2: <name@> was so <glad> . | {she} was <glad> and gave <friend> a big hug . | <friend> smiled at {her} .
+        <joy@> = 2: <name@> was so <glad> . | {she} was <glad> and gave <friend> a big hug .
+        <joy@> = <friend> smiled at {her} .
         <joy@> = " thank you ," said <name@> . | " you are a good friend ," said <name@> .
         <joy@> = <name@> said , " I love my <toy> ." | {she} laughed and hugged <friend> .
         <close@> = <name@> and <friend> were best friends . | they all went home and had some <treat> .
@@ -107,7 +108,8 @@ module Stories =
 
         # ---- what counts as a sentence
         <sentence@> = <open@> | <about@> | <go@> | <lost@> | <sorry@> | <ask@> | <offer@> | <help@> | <found@>
-        <sentence@> = <meet@> | <need@> | <greet@> | <share@> | <eat@> | <storm@> | <fear@> | <hide@> | <clear@> | <joy@> | <close@>
+        <sentence@> = <meet@> | <need@> | <greet@> | <share@> | <eat@>
+        <sentence@> = <storm@> | <fear@> | <hide@> | <clear@> | <joy@> | <close@>
         <sentence> = <sentence.f> | <sentence.m> | <sentence.n>
         """
 
@@ -141,17 +143,19 @@ module Stories =
 
     /// Story number `index` of a seed: one line of sentences. A pure function of both, the same on every machine.
     let story (seed: int64) (index: int) : string =
+        let key = Counter.key seed Counter.stories (int64 index)
         let mutable drawn = 0
         let draw () =
             drawn <- drawn + 1
-            Counter.bits seed (int64 index) (int64 (drawn - 1))
+            Counter.bits key (drawn - 1)
         let pins = Grammar.pins grammar draw
         let hero = (Grammar.plan grammar storyRule draw)[0]
         Grammar.plan grammar hero draw
         |> Array.map (fun sentence -> Grammar.render (Grammar.expand grammar pins sentence draw))
         |> String.concat " "
 
-    /// Whole stories of a seed, each in a paragraph of its own, until the text has at least `bytes` bytes (it is ASCII).
+    /// Whole stories of a seed, each in a paragraph of its own, until the text has at least `bytes` bytes (it is
+    /// ASCII).
     let generate (bytes: int) (seed: int64) : string =
         let text = StringBuilder()
         let mutable index = 0
@@ -166,7 +170,8 @@ module Stories =
         | Some words -> Grammar.recognise grammar sentenceRule words
         | None -> false
 
-    /// True after a mark that ends a sentence: with its closing quotation mark, and not before a small letter (`"Why?" asked Tom.` goes on).
+    /// True after a mark that ends a sentence: with its closing quotation mark, and not before a small letter
+    /// (`"Why?" asked Tom.` goes on).
     let private endsAt (text: string) (i: int) =
         let isEnd (c: char) = c = '.' || c = '!' || c = '?'
         let close = isEnd text[i] || (text[i] = '"' && i > 0 && isEnd text[i - 1])
@@ -174,8 +179,9 @@ module Stories =
         let afterSpace = if i + 2 < text.Length then text[i + 2] else ' '
         close && Char.IsWhiteSpace next && not (next = ' ' && Char.IsLower afterSpace)
 
-    /// The complete sentences of a sample: what stands between two ends of sentences or lines. A first one that does not follow a line end may
-    /// have lost its beginning and is dropped, and so is a last one that no white space follows.
+    /// The complete sentences of a sample: what stands between two ends of sentences or lines. A first one that does
+    /// not follow a line end may have lost its beginning and is dropped, and so is a last one that no white space
+    /// follows.
     let sentences (text: string) : string[] =
         let found = List<string>()
         let mutable start = 0

@@ -11,11 +11,18 @@ module Attention =
     /// softmax(q k^T / sqrt D) along the last axis, `excluded` places (bool, true = excluded, broadcast) getting 0:
     /// q `[..; T; D]` and k `[..; S; D]` to `[..; T; S]`.
     let weights (excluded: Tensor option) (q: Tensor) (k: Tensor) : Tensor =
-        if q.Rank < 2 || k.Rank <> q.Rank then Shape.fail "attention" "q [..,T,D] and k [..,S,D] must have equal rank, at least 2" "" [ q; k ]
+        if q.Rank < 2 || k.Rank <> q.Rank then
+            Shape.fail "attention" "q [..,T,D] and k [..,S,D] must have equal rank, at least 2" "" [ q; k ]
         let axes = batches q
         let last = q.Rank - 1
         let scores =
-            Op.dot { LeftBatch = axes; RightBatch = axes; LeftSum = [| last |]; RightSum = [| last |] } q k
+            Op.dot
+                { LeftBatch = axes
+                  RightBatch = axes
+                  LeftSum = [| last |]
+                  RightSum = [| last |] }
+                q
+                k
             * (1.0 / Math.Sqrt(float q.Shape[last]))
         let masked =
             match excluded with
@@ -26,7 +33,13 @@ module Attention =
     /// Weighted sums of the values: weights `[..; T; S]` and v `[..; S; D]` to `[..; T; D]`.
     let mix (weights: Tensor) (v: Tensor) : Tensor =
         let axes = batches v
-        Op.dot { LeftBatch = axes; RightBatch = axes; LeftSum = [| v.Rank - 1 |]; RightSum = [| v.Rank - 2 |] } weights v
+        Op.dot
+            { LeftBatch = axes
+              RightBatch = axes
+              LeftSum = [| v.Rank - 1 |]
+              RightSum = [| v.Rank - 2 |] }
+            weights
+            v
 
     /// True above the diagonal, where a place would look at its future: `[n; n]` bool.
     let future (n: int) : Tensor = lt (Op.iota DType.I32 [| n; n |] 0) (Op.iota DType.I32 [| n; n |] 1)
@@ -66,9 +79,16 @@ type MultiheadAttention = { InProj: Linear; OutProj: Linear }
 /// Attention of queries to keys and values, in several heads.
 [<RequireQualifiedAccess>]
 module MultiheadAttention =
-    /// query `[B; T; E]`, key and value `[B; S; E]` to the result `[B; T; E]` and the weights, averaged over the heads, `[B; T; S]`.
-    /// `excluded` (bool, true = excluded) broadcasts against `[B; heads; T; S]`.
-    let apply heads dropout (key: Tensor option) (excluded: Tensor option) (p: MultiheadAttention) (query, keys, values) : Tensor * Tensor =
+    /// query `[B; T; E]`, key and value `[B; S; E]` to the result `[B; T; E]` and the weights, averaged over the
+    /// heads, `[B; T; S]`. `excluded` (bool, true = excluded) broadcasts against `[B; heads; T; S]`.
+    let apply
+        heads
+        dropout
+        (key: Tensor option)
+        (excluded: Tensor option)
+        (p: MultiheadAttention)
+        (query, keys, values)
+        : Tensor * Tensor =
         let width = (query: Tensor).Shape[query.Rank - 1]
         let project i (x: Tensor) =
             let rows t = slice 0 (i * width) ((i + 1) * width) t

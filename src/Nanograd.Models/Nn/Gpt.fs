@@ -16,32 +16,30 @@ module Mlp =
 
 /// A pre-norm transformer block.
 [<NoComparison>]
-type Block =
-    { Ln1: LayerNorm
-      Attn: CausalSelfAttention
-      Ln2: LayerNorm
-      Mlp: Mlp }
+type Block = { Ln1: LayerNorm; Attn: CausalSelfAttention; Ln2: LayerNorm; Mlp: Mlp }
 
 /// The shape of a GPT and how it is trained.
 type GptConfig =
-    { /// The number of tokens.
-      Vocab: int
-      /// The longest sequence.
-      Context: int
-      /// Transformer blocks.
-      Layers: int
-      /// Attention heads; they divide Embd.
-      Heads: int
-      /// Channels.
-      Embd: int
-      /// The probability of dropout, in training.
-      Dropout: float
-      /// Whether dense layers and norms have biases.
-      Bias: bool
-      /// Whether the head is the token embedding.
-      TiedHead: bool
-      /// GPT-2's tanh form of GELU instead of GELU itself.
-      TanhGelu: bool }
+    {
+        /// The number of tokens.
+        Vocab: int
+        /// The longest sequence.
+        Context: int
+        /// Transformer blocks.
+        Layers: int
+        /// Attention heads; they divide Embd.
+        Heads: int
+        /// Channels.
+        Embd: int
+        /// The probability of dropout, in training.
+        Dropout: float
+        /// Whether dense layers and norms have biases.
+        Bias: bool
+        /// Whether the head is the token embedding.
+        TiedHead: bool
+        /// GPT-2's tanh form of GELU instead of GELU itself.
+        TanhGelu: bool
+    }
 
 /// The parameters of a GPT (Radford et al. 2019). Paths in this tree become names as in the published checkpoints.
 [<NoComparison>]
@@ -55,9 +53,18 @@ type Gpt =
 /// A causal language model.
 [<RequireQualifiedAccess>]
 module Gpt =
-    /// nanoGPT's small configuration, for a vocabulary: 4 layers, 4 heads, 128 channels, context 64, no biases, tied head.
+    /// nanoGPT's small configuration, for a vocabulary: 4 layers, 4 heads, 128 channels, context 64, no biases, tied
+    /// head.
     let small (vocab: int) : GptConfig =
-        { Vocab = vocab; Context = 64; Layers = 4; Heads = 4; Embd = 128; Dropout = 0.0; Bias = false; TiedHead = true; TanhGelu = false }
+        { Vocab = vocab
+          Context = 64
+          Layers = 4
+          Heads = 4
+          Embd = 128
+          Dropout = 0.0
+          Bias = false
+          TiedHead = true
+          TanhGelu = false }
 
     /// Raises an ArgumentException with one sentence if the configuration makes no sense.
     let check (c: GptConfig) : unit =
@@ -68,11 +75,14 @@ module Gpt =
         positive "The number of heads" c.Heads
         positive "The embedding size" c.Embd
         if c.Embd % c.Heads <> 0 then
-            raise (ArgumentException $"The embedding size {c.Embd} must be a multiple of the number of heads, {c.Heads}.")
+            raise (
+                ArgumentException $"The embedding size {c.Embd} must be a multiple of the number of heads, {c.Heads}."
+            )
         if not (c.Dropout >= 0.0 && c.Dropout < 1.0) then
             raise (ArgumentException $"The dropout must be at least 0 and below 1, not {c.Dropout}.")
 
-    /// GPT-2's start: normal of deviation 0.02, residual projections 0.02/sqrt(2 Layers), zero biases, unit norms. Expressions; `eval` them.
+    /// GPT-2's start: normal of deviation 0.02, residual projections 0.02/sqrt(2 Layers), zero biases, unit norms.
+    /// Expressions; `eval` them.
     let init (key: Tensor) (c: GptConfig) : Gpt =
         check c
         let mutable used = 0
@@ -80,7 +90,8 @@ module Gpt =
             used <- used + 1
             Random.fold key (used - 1)
         let dense inputs outputs = Linear.normal 0.02 (next ()) inputs outputs c.Bias
-        let residual inputs outputs = Linear.normal (0.02 / Math.Sqrt(2.0 * float c.Layers)) (next ()) inputs outputs c.Bias
+        let residual inputs outputs =
+            Linear.normal (0.02 / Math.Sqrt(2.0 * float c.Layers)) (next ()) inputs outputs c.Bias
         let norm () = LayerNorm.init c.Embd c.Bias
         let block _ : Block =
             { Ln1 = norm ()
@@ -91,9 +102,11 @@ module Gpt =
           Wpe = Embedding.init 0.02 (next ()) c.Context c.Embd
           H = Array.init c.Layers block
           LnF = norm ()
-          LmHead = if c.TiedHead then None else Some { Linear.normal 0.02 (next ()) c.Embd c.Vocab false with Bias = None } }
+          LmHead =
+            if c.TiedHead then None else Some { Linear.normal 0.02 (next ()) c.Embd c.Vocab false with Bias = None } }
 
-    /// The last hidden states: integers `[B; T]` to `[B; T; C]`, T at most the context. With a key (training) there is dropout.
+    /// The last hidden states: integers `[B; T]` to `[B; T; C]`, T at most the context. With a key (training) there
+    /// is dropout.
     let hidden (c: GptConfig) (p: Gpt) (dropoutKey: Tensor option) (ids: Tensor) : Tensor =
         if ids.Rank <> 2 || ids.Shape[1] > c.Context then
             Shape.fail "gpt" $"ids must be [B,T] with T at most the context, {c.Context}" "" [ ids ]
@@ -112,10 +125,11 @@ module Gpt =
         | None -> Linear.compute p.Wte.Weight None x
 
     /// Logits of the next token at every place: integers `[B; T]` to `[B; T; vocab]`.
-    let apply (c: GptConfig) (p: Gpt) (dropoutKey: Tensor option) (ids: Tensor) : Tensor = head p (hidden c p dropoutKey ids)
+    let apply (c: GptConfig) (p: Gpt) (dropoutKey: Tensor option) (ids: Tensor) : Tensor =
+        head p (hidden c p dropoutKey ids)
 
-    /// Logits of the token after place `position` (an i32 or i64 scalar): integers `[B; T]` to `[B; vocab]`. What stands right of the place
-    /// does not matter, so sequences may be padded there.
+    /// Logits of the token after place `position` (an i32 or i64 scalar): integers `[B; T]` to `[B; vocab]`. What
+    /// stands right of the place does not matter, so sequences may be padded there.
     let applyAt (c: GptConfig) (p: Gpt) (position: Tensor) (ids: Tensor) : Tensor =
         let x = hidden c p None ids
         let zero = Op.constant (Constant.ofInt position.DType 0L)
@@ -132,12 +146,13 @@ module Gpt =
         path
         |> Seq.iteri (fun i c ->
             let starts = i = 0 || path[i - 1] = '.'
-            if not starts && (Char.IsUpper c || (Char.IsDigit c && Char.IsLetter path[i - 1])) then text.Append '_' |> ignore
+            if not starts && (Char.IsUpper c || (Char.IsDigit c && Char.IsLetter path[i - 1])) then
+                text.Append '_' |> ignore
             text.Append(Char.ToLowerInvariant c) |> ignore)
         text.ToString()
 
-    /// The parameters with their names in checkpoints: `wte.weight`, `h.0.attn.c_attn.weight`, ..., `ln_f.weight`. The names are those of GPT-2;
-    /// dense weights are `[out; in]`, as nanoGPT keeps them.
+    /// The parameters with their names in checkpoints: `wte.weight`, `h.0.attn.c_attn.weight`, ..., `ln_f.weight`.
+    /// The names are those of GPT-2; dense weights are `[out; in]`, as nanoGPT keeps them.
     let named (p: Gpt) : (string * Tensor)[] = Tree.named p |> Array.map (fun (path, t) -> checkpointName path, t)
 
     /// A GPT whose parameters are variables: what names, order and shapes a configuration has.

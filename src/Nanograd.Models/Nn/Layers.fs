@@ -14,7 +14,13 @@ module Linear =
         if weight.Rank <> 2 || x.Rank = 0 || x.Shape[x.Rank - 1] <> weight.Shape[1] then
             Shape.fail "linear" "the last axis of x must be the in-features of the weight [out,in]" "" [ x; weight ]
         let product =
-            Op.dot { LeftBatch = [||]; RightBatch = [||]; LeftSum = [| x.Rank - 1 |]; RightSum = [| 1 |] } x weight
+            Op.dot
+                { LeftBatch = [||]
+                  RightBatch = [||]
+                  LeftSum = [| x.Rank - 1 |]
+                  RightSum = [| 1 |] }
+                x
+                weight
         match bias with
         | Some b -> product + b
         | None -> product
@@ -41,7 +47,8 @@ type Embedding = { Weight: Tensor }
 /// Vectors looked up by integers.
 [<RequireQualifiedAccess>]
 module Embedding =
-    /// Row ids[..] of the table: integers `[..]` to `[..; dim]`. An id outside the table is an error when the program runs.
+    /// Row ids[..] of the table: integers `[..]` to `[..; dim]`. An id outside the table is an error when the program
+    /// runs.
     let apply (p: Embedding) (ids: Tensor) : Tensor = take 0 ids p.Weight
 
     /// Normal of a given deviation (PyTorch: 1, GPT-2: 0.02).
@@ -81,16 +88,21 @@ module LayerNorm =
 
     /// Weight one, bias zero.
     let init (extent: int) (bias: bool) : LayerNorm =
-        { Weight = ones [| extent |]; Bias = if bias then Some(zeros [| extent |]) else None }
+        { Weight = ones [| extent |]
+          Bias = if bias then Some(zeros [| extent |]) else None }
 
 /// Elements set to zero at random (Srivastava et al. 2014).
 [<RequireQualifiedAccess>]
 module Dropout =
-    /// Each element is 0 with probability p, else x / (1 - p); p = 0 gives x itself. The key says which. The shape stays.
+    /// Each element is 0 with probability p, else x / (1 - p); p = 0 gives x itself. The key says which. The shape
+    /// stays.
     let apply (p: float) (key: Tensor) (x: Tensor) : Tensor =
-        if not (p >= 0.0 && p <= 1.0) then raise (ArgumentException $"dropout: the probability must be between 0 and 1, not {p}.")
-        if p = 0.0 then x
-        elif p = 1.0 then zerosLike x
+        if not (p >= 0.0 && p <= 1.0) then
+            raise (ArgumentException $"dropout: the probability must be between 0 and 1, not {p}.")
+        if p = 0.0 then
+            x
+        elif p = 1.0 then
+            zerosLike x
         else
             let kept = lt (Random.uniform key x.Shape) (scalar (1.0 - p))
             where kept (x * (1.0 / (1.0 - p))) (zerosLike x)

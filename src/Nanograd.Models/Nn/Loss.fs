@@ -25,7 +25,9 @@ module Loss =
     /// The loss of each place: logits `[..; classes]` and targets `[..]` (integers below `classes`) to `[..]`.
     /// Written as logSumExp minus the target's logit, picked by comparison: one pass over each row, no indexing.
     let private perPlace (logits: Tensor) (targets: Tensor) =
-        if logits.Rank = 0 || logits.Shape[.. logits.Rank - 2] <> targets.Shape || not (DType.isInteger targets.DType) then
+        if
+            logits.Rank = 0 || logits.Shape[.. logits.Rank - 2] <> targets.Shape || not (DType.isInteger targets.DType)
+        then
             Shape.fail "crossEntropy" "logits [..,classes] need integer targets [..]" "" [ logits; targets ]
         let classes = Op.iota DType.I32 logits.Shape (logits.Rank - 1)
         let isTarget = eq (unsqueeze -1 (cast DType.I32 targets)) classes
@@ -39,7 +41,8 @@ module Loss =
     /// The mean cross-entropy of logits `[..; classes]` against integer targets `[..]`: a scalar.
     let crossEntropy (logits: Tensor) (targets: Tensor) : Tensor = crossEntropyOf LossReduction.Mean logits targets
 
-    /// Cross-entropy where places whose target is `ignored` do not count (the mean is over the others): PyTorch's ignore_index.
+    /// Cross-entropy where places whose target is `ignored` do not count (the mean is over the others): PyTorch's
+    /// ignore_index.
     let crossEntropyIgnoring (ignored: int) (reduction: LossReduction) (logits: Tensor) (targets: Tensor) : Tensor =
         let counts = ne targets (full targets.DType targets.Shape (float ignored))
         let losses = perPlace logits targets

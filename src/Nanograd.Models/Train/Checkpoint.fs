@@ -25,7 +25,8 @@ type Checkpoint
     static let underPrefix (prefix: string) (pairs: IReadOnlyDictionary<string, 'v>) : IReadOnlyDictionary<string, 'v> =
         let found = Dictionary<string, 'v>()
         for pair in pairs do
-            if pair.Key.StartsWith(prefix, StringComparison.Ordinal) then found[pair.Key.Substring prefix.Length] <- pair.Value
+            if pair.Key.StartsWith(prefix, StringComparison.Ordinal) then
+                found[pair.Key.Substring prefix.Length] <- pair.Value
         found
 
     /// The model's parameters by name.
@@ -45,7 +46,8 @@ type Checkpoint
     /// True when the folder has a checkpoint.
     static member Exists(folder: string) : bool = File.Exists(Checkpoint.PathIn folder)
 
-    /// Writes everything into one file, atomically: a process killed at any moment leaves either the last checkpoint or this one.
+    /// Writes everything into one file, atomically: a process killed at any moment leaves either the last checkpoint
+    /// or this one.
     member _.Save(folder: string) : unit =
         let tensors = Dictionary<string, Tensor>()
         withPrefix "model." parameters tensors
@@ -76,17 +78,26 @@ type Checkpoint
             match Int64.TryParse(text name, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture) with
             | true, n -> n
             | _ -> bad $"its '{name}' is not a whole number"
-        Checkpoint(underPrefix "model." tensors, underPrefix "optimizer." tensors, number "step", number "seed", underPrefix "run." texts)
+        Checkpoint(
+            underPrefix "model." tensors,
+            underPrefix "optimizer." tensors,
+            number "step",
+            number "seed",
+            underPrefix "run." texts
+        )
 
 /// Checkpoints of the state of `Train`.
 [<RequireQualifiedAccess>]
 module TrainState =
     let private slotName (slot: string) (name: string) = slot + "." + name
 
-    /// The state of a run as a checkpoint. `named` gives the parameters their names (such as `Gpt.named` or `Tree.named`).
+    /// The state of a run as a checkpoint. `named` gives the parameters their names (such as `Gpt.named` or
+    /// `Tree.named`).
     let checkpoint named (o: TrainOptions) metadata (state: TrainState<'P>) : Checkpoint =
         let pairs (xs: seq<string * Tensor>) = Dictionary(dict xs) :> IReadOnlyDictionary<_, _>
-        let slots = Seq.zip o.Optimizer.Slots state.Slots |> Seq.collect (fun (slot, p) -> named p |> Seq.map (fun (n, t) -> slotName slot n, t))
+        let slots =
+            Seq.zip o.Optimizer.Slots state.Slots
+            |> Seq.collect (fun (slot, p) -> named p |> Seq.map (fun (n, t) -> slotName slot n, t))
         Checkpoint(pairs (named state.Parameters), pairs slots, int64 (item state.Step), o.Seed, metadata)
 
     /// The state that a checkpoint holds, for a model like `template` (its values do not matter).
@@ -97,7 +108,10 @@ module TrainState =
                 match tensors.TryGetValue(nameOf name) with
                 | true, value when value.Shape = t.Shape && value.DType = t.DType -> value
                 | true, value ->
-                    raise (InvalidDataException $"The checkpoint's {what} '{nameOf name}' is {Shape.describe value}, not {Shape.describe t}.")
+                    raise (
+                        InvalidDataException
+                            $"The {what} '{nameOf name}' is {Shape.describe value} there, not {Shape.describe t}."
+                    )
                 | _ -> raise (InvalidDataException $"The checkpoint has no {what} '{nameOf name}'.")
             Tree.rebuild template (Array.map find names)
         { Parameters = pick "parameter" c.Parameters id

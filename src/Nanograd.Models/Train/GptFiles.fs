@@ -58,7 +58,10 @@ module GptFiles =
         let whole (name: string) =
             let value = property name
             match value.ValueKind with
-            | JsonValueKind.Number -> (match value.TryGetInt32() with | true, n -> n | _ -> bad $"'{name}' must be a whole number")
+            | JsonValueKind.Number ->
+                (match value.TryGetInt32() with
+                 | true, n -> n
+                 | _ -> bad $"'{name}' must be a whole number")
             | _ -> bad $"'{name}' must be a whole number"
         let number (name: string) =
             let value = property name
@@ -89,7 +92,8 @@ module GptFiles =
             bad (e.Message.TrimEnd '.')
         config
 
-    /// The parameters of a configuration from named tensors: every one must be there with its type and shape, and none besides.
+    /// The parameters of a configuration from named tensors: every one must be there with its type and shape, and
+    /// none besides.
     let ofNamed (source: string) (c: GptConfig) (tensors: IReadOnlyDictionary<string, Tensor>) : Gpt =
         let bad (what: string) : 'a = raise (InvalidDataException $"{source}: {what}.")
         let template = Gpt.template c
@@ -97,7 +101,8 @@ module GptFiles =
         let find (name: string, t: Tensor) =
             match tensors.TryGetValue name with
             | true, value when value.Shape = t.Shape && value.DType = t.DType -> value
-            | true, value -> bad $"tensor '{name}' is {Shape.describe value}, but the configuration asks for {Shape.describe t}"
+            | true, value ->
+                bad $"tensor '{name}' is {Shape.describe value}, but the configuration asks for {Shape.describe t}"
             | _ -> bad $"tensor '{name}' is missing"
         let found = Array.map find wanted
         let known = HashSet<string>(Array.map fst wanted)
@@ -106,7 +111,8 @@ module GptFiles =
         | None -> Tree.rebuild template found
 
     /// The parameters by name.
-    let toNamed (p: Gpt) : IReadOnlyDictionary<string, Tensor> = Gpt.named p |> dict |> Dictionary :> IReadOnlyDictionary<_, _>
+    let toNamed (p: Gpt) : IReadOnlyDictionary<string, Tensor> =
+        Gpt.named p |> dict |> Dictionary :> IReadOnlyDictionary<_, _>
 
     /// Writes config.json and tokenizer.json.
     let saveDescription (folder: string) (c: GptConfig) (tokenizer: CharTokenizer) : unit =
@@ -128,7 +134,7 @@ module GptFiles =
         if tokenizer.VocabularySize <> config.Vocab then
             raise (
                 InvalidDataException
-                    $"{folder}: the tokenizer has {tokenizer.VocabularySize} tokens, but the configuration says {config.Vocab}."
+                    $"{folder}: the tokenizer has {tokenizer.VocabularySize} tokens, the configuration {config.Vocab}."
             )
         let path = inFolder folder "model.safetensors"
         struct (config, tokenizer, ofNamed path config (Safetensors.load path))

@@ -32,7 +32,7 @@ type LanguageData(tokens: int[], context: int) =
         if validation < context + 1 then
             raise (
                 InvalidDataException
-                    $"The text is too short: its last tenth has {validation} tokens and validation needs {context + 1}, one more than the context."
+                    $"The text is too short: its last tenth has {validation} tokens, the context needs {context + 1}."
             )
 
     let windows = (validation - 1) / context
@@ -60,12 +60,13 @@ type LanguageData(tokens: int[], context: int) =
     member _.Batch(count: int, seed: int64, step: int64) : LanguageBatch =
         if count < 1 then raise (ArgumentException $"The batch must have at least 1 row, not {count}.")
         let places = int64 (training - context)
-        rows (Array.init count (fun row -> Counter.below places seed step (int64 row)))
+        let key = Counter.key seed Counter.batches step
+        rows (Array.init count (Counter.below places key))
 
     /// Every validation window once, in order, `count` at a time; the last batch has what is left.
     member _.Validation(count: int) : seq<LanguageBatch> =
         if count < 1 then raise (ArgumentException $"The batch must have at least 1 row, not {count}.")
-        seq { 0..windows - 1 }
+        seq { 0 .. windows - 1 }
         |> Seq.chunkBySize count
         |> Seq.map (Array.map (fun w -> int64 training + int64 w * int64 context) >> rows)
 

@@ -1,0 +1,218 @@
+namespace Nanograd
+
+/// Laws that give common compositions their names back, for readers: softmax, sigmoid, logSumExp, and what is known of
+/// their sums.
+[<RequireQualifiedAccess>]
+module internal NamingRules =
+    let private none: Tensor voption = ValueNone
+
+    /// A node that only shows a name: its meaning is `body`.
+    let private named name (body: Tensor[] -> Tensor) (operands: Tensor[]) =
+        let parameters = operands |> Array.mapi (fun i t -> Op.parameter i t.DType t.Shape)
+        let lambda = Lambda.make (operands |> Array.map (fun t -> t.DType, t.Shape)) [| body parameters |]
+        (Op.custom { Name = name; Body = lambda; Gradient = None } operands)[0]
+
+    let private isNamed name (t: Tensor) =
+        match t.Op with
+        | Op.Item 0 ->
+            (match t.Inputs[0].Op with
+             | Op.Custom c -> c.Name = name
+             | _ -> false)
+        | _ -> false
+
+    let private keepDims (axes: int[]) (x: Tensor) (reduced: Tensor) =
+        Op.broadcast
+            x.Shape
+            (Op.reshape (x.Shape |> Array.mapi (fun i e -> if Array.contains i axes then 1 else e)) reduced)
+
+    let private sumLike axes x t = keepDims axes x (Op.reduce Reduction.Sum axes t)
+
+    // ---- softmax
+
+    /// If every element of `t` is f(s) with s stretched along some axes: the reduction below that stretching.
+    let rec private reduction (t: Tensor) =
+        match t with
+        | Stretched s
+        | Reshaped s -> reduction s
+        | _ ->
+            (match t.Op with
+             | Op.Reduce(r, axes) -> ValueSome(struct (r, axes, t.Inputs[0]))
+             | _ -> ValueNone)
+
+    /// x, if the exponent is x - max x (as every stable softmax has it), else the exponent itself.
+    let private unshifted (z: Tensor) =
+        match z with
+        | Sub(x, m) ->
+            let m =
+                match m with
+                | Stretched s -> s
+                | _ -> m
+            let m = if isNamed "stopGradient" m then m.Inputs[0].Inputs[0] else m
+            (match reduction m with
+             | ValueSome(struct (Reduction.Max, _, y)) when y = x -> x
+             | _ -> z)
+        | _ -> z
+
+    let softmax (z: Tensor) (axes: int[]) =
+        let body (p: Tensor[]) = let e = exp p[0] in e / sumLike axes p[0] e // shown, not computed: no shift is needed
+        named "softmax" body [| unshifted z |]
+
+    /// The axes, if `s` is the sum of `e` along them, stretched to e's shape again.
+    let isSumOf (e: Tensor) (s: Tensor) =
+        match reduction s with
+        | ValueSome(struct (Reduction.Sum, axes, y)) when y = e && (s = sumLike axes e e) -> ValueSome axes
+        | _ -> ValueNone
+
+    /// A factor that is the same along `axes`, as it is before it was stretched along them.
+    let private constantAlong (axes: int[]) (f: Tensor) =
+        let reducedShape =
+            f.Shape |> Array.indexed |> Array.filter (fun (i, _) -> not (Array.contains i axes)) |> Array.map snd
+        match f with
+        | Number c -> ValueSome(Calculus.fill f.DType reducedShape c)
+        | Stretched s when axes |> Array.forall (fun a -> s.Shape[a] = 1) ->
+            let squeezed =
+                s.Shape |> Array.indexed |> Array.filter (fun (i, _) -> not (Array.contains i axes)) |> Array.map snd
+            ValueSome(Op.broadcast reducedShape (Op.reshape squeezed s))
+        | _ -> none
+
+    let private sumRule name sample apply =
+        nodeRule "pretty" (Op.Reduce(Reduction.Sum, [||])) name sample (fun t x ->
+            match t.Op with
+            | Op.Reduce(_, axes) -> apply axes x
+            | _ -> none)
+        |> relaxed
+
+    /// The family, in the order in which rules are tried.
+    let rules =
+        let half = 0.5
+        [ sumRule
+              "sum-factor: what does not vary leaves the sum"
+              (fun x _ _ ->
+                  Op.reduce
+                      Reduction.Sum
+                      [ 2 ]
+                      (Op.broadcast x.Shape (Op.slice [| 0; 0; 0 |] [| 2; 3; 1 |] [| 1; 1; 1 |] x) * exp x))
+              (fun axes x ->
+                  let sum (y: Tensor) = Op.reduce Reduction.Sum axes y
+                  let pulled f rest combine = constantAlong axes f |> ValueOption.map (fun c -> combine c (sum rest))
+                  match x with
+                  | Mul(a, b) ->
+                      (match pulled a b (fun c s -> c * s) with
+                       | ValueNone -> pulled b a (fun c s -> c * s)
+                       | found -> found)
+                  | Div(a, b) -> pulled b a (fun c s -> s / c)
+                  | _ -> none)
+          sumRule
+              "sum-sum-terms: sum (x - y) = sum x - sum y, if one is known"
+              (fun x _ _ -> Op.reduce Reduction.Sum [ 2 ] (x - softmax x [| 2 |]))
+              (fun axes x ->
+                  let sum (y: Tensor) = Op.reduce Reduction.Sum axes y
+                  let isKnown y = isNamed "softmax" y
+                  match x with
+                  | Sub(a, b) when isKnown a || isKnown b -> ValueSome(sum a - sum b)
+                  | Add(a, b) when isKnown a || isKnown b -> ValueSome(sum a + sum b)
+                  | _ -> none)
+          sumRule
+              "sum-softmax: probabilities sum to 1"
+              (fun x _ _ -> Op.reduce Reduction.Sum [ 2 ] (softmax x [| 2 |]))
+              (fun axes x ->
+                  if not (isNamed "softmax" x) then
+                      none
+                  else
+                      match x.Inputs[0].Op with
+                      | Op.Custom c ->
+                          let isAlong =
+                              c.Body.Results
+                              |> Array.exists (fun r ->
+                                  match r with
+                                  | Div(e, s) -> isSumOf e s = ValueSome axes
+                                  | _ -> false)
+                          if isAlong then
+                              ValueSome(Op.reduce Reduction.Sum axes (like x 1.0) |> fun t -> like t 1.0)
+                          else
+                              none
+                      | _ -> none)
+          sumRule
+              "sum-one-hot: exactly one place matches"
+              (fun x _ _ ->
+                  Op.reduce
+                      Reduction.Sum
+                      [ 2 ]
+                      (Op.cast
+                          DType.F64
+                          (Op.binary
+                              Binary.Eq
+                              (Op.broadcast x.Shape (Op.constant (Constant.ofInt DType.I32 2L)))
+                              (Op.iota DType.I32 x.Shape 2))))
+              (fun axes x ->
+                  let rec isIota axis (t: Tensor) =
+                      match t with
+                      | Stretched s -> s.Shape[axis] <> 1 && isIota axis s
+                      | Reshaped s ->
+                          t.Rank - s.Rank <= axis
+                          && isIota (axis - (t.Rank - s.Rank)) s
+                          && s.Shape = t.Shape[t.Rank - s.Rank ..]
+                      | _ ->
+                          (match t.Op with
+                           | Op.Iota a -> a = axis
+                           | _ -> false)
+                  let isConstant (t: Tensor) =
+                      (match constantAlong axes t with
+                       | ValueSome _ -> true
+                       | ValueNone -> false)
+                  match x.Op with
+                  | Op.Cast when axes.Length = 1 ->
+                      (match x.Inputs[0].Op with
+                       | Op.Binary Binary.Eq when
+                           isConstant x.Inputs[0].Inputs[0] && isIota axes[0] x.Inputs[0].Inputs[1]
+                           ->
+                           ValueSome(like (Op.reduce Reduction.Sum axes x) 1.0)
+                       | _ -> none)
+                  | _ -> none)
+          binaryRule
+              "pretty"
+              Binary.Add
+              "sigmoid: tanh (x / 2) / 2 + 1 / 2"
+              (fun x _ _ -> tanh (half * x) * half + half)
+              (fun x y ->
+                  match x, y with
+                  | Mul(IsNumber 0.5, UnaryOf Unary.Tanh (Mul(IsNumber 0.5, z))), IsNumber 0.5
+                  | Mul(UnaryOf Unary.Tanh (Mul(IsNumber 0.5, z)), IsNumber 0.5), IsNumber 0.5 ->
+                      ValueSome(named "sigmoid" (fun p -> tanh (p[0] * half) * half + half) [| z |])
+                  | _ -> none)
+          |> relaxed
+          binaryRule
+              "pretty"
+              Binary.Add
+              "logSumExp: log (sum (exp (x - m))) + m, m = max x"
+              (fun x _ _ ->
+                  let m = Op.reshape [| 2; 3; 1 |] (Op.reduce Reduction.Max [ 2 ] x)
+                  log (Op.reshape [| 2; 3; 1 |] (Op.reduce Reduction.Sum [ 2 ] (exp (x - m)))) + m)
+              (fun x y ->
+                  let isMax (m: Tensor) z =
+                      (match reduction m with
+                       | ValueSome(struct (Reduction.Max, _, w)) -> w = z
+                       | _ -> false)
+                  let found l m =
+                      match l with
+                      | UnaryOf Unary.Log s ->
+                          (match reduction s with
+                           | ValueSome(struct (Reduction.Sum, axes, UnaryOf Unary.Exp e)) ->
+                               let z = unshifted e
+                               let m = if isNamed "stopGradient" m then m.Inputs[0].Inputs[0] else m
+                               if z <> e && isMax m z then
+                                   ValueSome(
+                                       named
+                                           "logSumExp"
+                                           (fun p ->
+                                               Op.reshape x.Shape (log (Op.reduce Reduction.Sum axes (exp p[0]))))
+                                           [| z |]
+                                   )
+                               else
+                                   none
+                           | _ -> none)
+                      | _ -> none
+                  match found x y with
+                  | ValueNone -> found y x
+                  | known -> known)
+          |> relaxed ]
