@@ -1,7 +1,5 @@
-using System.CommandLine;
+using System.Text;
+using Nanograd.Cli;
 
-using Spectre.Console;
-
-var root = new RootCommand("Nanograd: train, run and inspect models.");
-root.SetAction(_ => AnsiConsole.MarkupLine("[bold]nanograd[/] --help lists the commands."));
-return root.Parse(args).Invoke();
+Console.OutputEncoding = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false);
+return App.Run(args, new Terminal(Console.Out, Console.Error, Console.IsOutputRedirected));

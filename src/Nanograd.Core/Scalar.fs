@@ -3,7 +3,8 @@ namespace Nanograd
 open System
 
 /// <summary>What the elementary functions are written in: a floating-point type 'f, the integers 'i of the same width,
-/// and truth values 'b. An instance computes (the two of module Scalar), emits vector IL, or prints OpenCL C.</summary>
+/// and truth values 'b. An instance computes (the two of module Scalar), emits vector IL, or prints OpenCL C.
+/// </summary>
 /// <remarks>Every operation is the IEEE 754 one, rounded to nearest even. So one definition gives the same bits on all
 /// instances, as long as they keep subnormal numbers and contract nothing. A member is one or two vector instructions.
 /// </remarks>
@@ -48,16 +49,17 @@ type Arithmetic<'f, 'i, 'b>() =
 /// <summary>The elementary functions: one definition each, for the interpreter and for every back end. They are
 /// straight-line programs over <see cref="T:Nanograd.Arithmetic`3"/>: no branches on data, no tables, no conversions.
 /// </summary>
-/// <remarks>Errors are the largest ones seen, in units in the last place (ulp) of the exact result: over all 2^32 numbers
-/// in f32, over millions of numbers of all magnitudes against binary128 in f64. NaN gives NaN; functions that are 0 at 0
-/// keep the sign of zero. Operations are calls of members, but for constants, Bits and OfBits.</remarks>
+/// <remarks>Errors are the largest ones seen, in units in the last place (ulp) of the exact result: over all 2^32
+/// numbers in f32, over millions of numbers of all magnitudes against binary128 in f64. NaN gives NaN; functions that
+/// are 0 at 0 keep the sign of zero. Operations are calls of members, but for constants, Bits and OfBits.</remarks>
 [<RequireQualifiedAccess>]
 module Scalar =
 
     // ---- Formats ----------------------------------------------------------------------------------------------------
 
-    /// What the definitions need to know of a format. Polynomials have the lowest power first. They are minimax fits (by
-    /// Remez exchange in 150 digits), where one coefficient at a time was rounded and the others were fitted again.
+    /// What the definitions need to know of a format. Polynomials have the lowest power first. They are minimax fits
+    /// (by Remez exchange in 150 digits), where one coefficient at a time was rounded and the others were fitted
+    /// again.
     [<NoComparison; NoEquality>]
     type private Format =
         {
@@ -90,8 +92,8 @@ module Scalar =
             Tanh: float[]
             /// (atan t - t) / t³ in t², on |t| ≤ 1, for the relative error of atan.
             Atan: float[]
-            /// log(1 - erf y) = y (ErfSlope + Erf(y)) on 0 ≤ y ≤ ErfHigh, for the relative error of erf. ErfSlope is -2/√π
-            /// rounded, and the first coefficient what the rounding left.
+            /// log(1 - erf y) = y (ErfSlope + Erf(y)) on 0 ≤ y ≤ ErfHigh, for the relative error of erf. ErfSlope is
+            /// -2/√π rounded, and the first coefficient what the rounding left.
             ErfSlope: float
             Erf: float[]
         }
@@ -214,8 +216,8 @@ module Scalar =
     let private withSignOf (a: Arithmetic<'f, 'i, 'b>) (x: 'f) (y: 'f) : 'f =
         a.OfBits(a.IntOr(a.IntAnd(a.Bits x, a.IntConst (formatOf a).Sign), a.Bits y))
 
-    /// x = 2k ln 2 + r with |r| ≤ ln 2: k in the low bits of an integer, and r. Twice ln 2, so that exp can scale by 2^k
-    /// and 2^k again, each of them a normal number.
+    /// x = 2k ln 2 + r with |r| ≤ ln 2: k in the low bits of an integer, and r. Twice ln 2, so that exp can scale by
+    /// 2^k and 2^k again, each of them a normal number.
     let private splitExp (a: Arithmetic<'f, 'i, 'b>) (x: 'f) : struct ('i * 'f) =
         let format = formatOf a
         let struct (high, low) = format.TwoLn2
@@ -241,7 +243,7 @@ module Scalar =
     /// log x = (k - lift) ln 2 + log (1 + f), with k from splitLog, if 0 &lt; x &lt; ∞; x decides the special cases.
     let private joinLog (a: Arithmetic<'f, 'i, 'b>) (x: 'f) (k: 'i) (lift: float -> 'f) (f: 'f) : 'f =
         let format = formatOf a
-        // The fields hold k modulo 2·Wrap: flipping their top bit gives k + Wrap, and setting those of 2^Width converts it.
+        // The fields hold k modulo 2·Wrap. Flipping their top bit gives k + Wrap; the bits of 2^Width convert it.
         let offset = format.One + (int64 format.Width <<< format.Width) ||| format.Wrap
         let biased = a.OfBits(a.IntXor(a.ShiftRight(k, format.Width), a.IntConst offset))
         let exponent = a.Sub(biased, lift (format.Unit + float format.Wrap))
@@ -269,9 +271,9 @@ module Scalar =
 
     // ---- Functions --------------------------------------------------------------------------------------------------
 
-    /// <summary>e^x. Errors to @exp@ ulp in f32 and 1.4 in f64, subnormal results included; 18 and 24 operations.</summary>
-    /// <remarks>2^k 2^k p(r) with x = 2k ln 2 + r. 2^k is always a normal number, and only the last product can round or
-    /// overflow.</remarks>
+    /// <summary>e^x. Errors to 1.5 ulp, subnormal results included; 18 operations in f32 and 24 in f64.</summary>
+    /// <remarks>2^k 2^k p(r) with x = 2k ln 2 + r. 2^k is always a normal number, and only the last product can round
+    /// or overflow.</remarks>
     let exp (a: Arithmetic<'f, 'i, 'b>) (x: 'f) : 'f =
         let format = formatOf a
         let one = a.Const 1.0
@@ -280,7 +282,7 @@ module Scalar =
         let value = a.Fma(a.Fma(polynomial a format.Exp r, r, one), r, one)
         a.Mul(a.Mul(value, power), power)
 
-    /// <summary>e^x - 1. Errors to @expm1@ ulp in f32 and 1.5 in f64; 22 and 28 operations.</summary>
+    /// <summary>e^x - 1. Errors to 1.5 ulp; 22 operations in f32 and 28 in f64.</summary>
     /// <remarks>2^k (2^k (p(r) - 1) + (2^k - 2^-k)) with x = 2k ln 2 + r: 4^k by itself can overflow.</remarks>
     let expm1 (a: Arithmetic<'f, 'i, 'b>) (x: 'f) : 'f =
         let format = formatOf a
@@ -291,10 +293,10 @@ module Scalar =
         let value = a.Fma(expm1Near0 a r, power, a.Sub(power, inverse))
         withSignOf a x (a.Mul(value, power))
 
-    /// <summary>Natural logarithm; -∞ at ±0 and NaN below. Errors to @log@ ulp in f32 and 1.3 in f64; 29 and 40
+    /// <summary>Natural logarithm; -∞ at ±0 and NaN below. Errors to 1.0 ulp in f32 and 1.3 in f64; 29 and 40
     /// operations.</summary>
-    /// <remarks>k ln 2 + (f + f² p(f)) with x = 2^k (1 + f), |f| ≤ 1/3. To divide, for series in (x - 1) / (x + 1), costs
-    /// more than the terms that it saves. Subnormal arguments are scaled up first.</remarks>
+    /// <remarks>k ln 2 + (f + f² p(f)) with x = 2^k (1 + f), |f| ≤ 1/3. To divide, for series in (x - 1) / (x + 1),
+    /// costs more than the terms that it saves. Subnormal arguments are scaled up first.</remarks>
     let log (a: Arithmetic<'f, 'i, 'b>) (x: 'f) : 'f =
         let format = formatOf a
         let subnormal = a.Less(x, a.Const format.Tiny)
@@ -303,9 +305,10 @@ module Scalar =
         let offset value = a.Select(subnormal, a.Const(value + lift), a.Const value)
         joinLog a x k offset (a.Sub(m, a.Const 1.0))
 
-    /// <summary>log(1 + x); -∞ at -1 and NaN below. Errors to @log1p@ ulp in f32 and 1.7 in f64; 33 and 44 operations.</summary>
-    /// <remarks>As the logarithm of u = 1 + x = 2^k m, but f = (m - 1) + 2^-k (x - (u - 1)) has back what the sum lost.
-    /// </remarks>
+    /// <summary>log(1 + x); -∞ at -1 and NaN below. Errors to 1.7 ulp in f32 and 1.9 in f64; 33 and 44
+    /// operations.</summary>
+    /// <remarks>As the logarithm of u = 1 + x = 2^k m, but f = (m - 1) + 2^-k (x - (u - 1)) has back what
+    /// rounding of the sum took.</remarks>
     let log1p (a: Arithmetic<'f, 'i, 'b>) (x: 'f) : 'f =
         let one = a.Const 1.0
         let u = a.Add(one, x)
@@ -315,10 +318,11 @@ module Scalar =
         let f = a.Fma(a.Sub(x, a.Sub(u, one)), inverse, a.Sub(m, one))
         withSignOf a x (joinLog a u k a.Const f)
 
-    /// <summary>Sine. Errors to @sin@ ulp in f32 for |x| ≤ 1e6 and to 1.8 in f64 for |x| ≤ 1e15; 18 and 22 operations.</summary>
-    /// <remarks>(-1)^n sin r with |x| = nπ + r, by subtraction of nπ in three words (Cody and Waite). Beyond these bounds
-    /// |r| slowly outgrows the interval of the polynomial: in f32 the absolute error is 2e-5 at 1.3e7, and from there
-    /// on (4e15 in f64) the result is only some number in [-1, 1].</remarks>
+    /// <summary>Sine. Errors to 1.8 ulp in f32 for |x| ≤ 2^18 and to 1.7 in f64 for |x| ≤ 1e14; 18 and 22
+    /// operations.</summary>
+    /// <remarks>(-1)^n sin r with |x| = nπ + r, by subtraction of nπ in three words (Cody and Waite). Beyond these
+    /// bounds |r| slowly outgrows the interval of the polynomial: in f32 the absolute error is 2e-5 at 1.3e7, and from
+    /// there on (4e15 in f64) the result is only some number in [-1, 1].</remarks>
     let sin (a: Arithmetic<'f, 'i, 'b>) (x: 'f) : 'f =
         let format = formatOf a
         let struct (pi, _, _) = format.Pi
@@ -327,8 +331,10 @@ module Scalar =
         let n = a.Sub(shifted, a.Const format.Shifter)
         sinNear0 a (lessPi a n size) (a.Bits shifted) (a.IntAnd(a.Bits x, a.IntConst format.Sign))
 
-    /// <summary>Cosine. Errors to @cos@ ulp in f32 for |x| ≤ 1e6 and to 1.8 in f64 for |x| ≤ 1e15; 19 and 23 operations.</summary>
-    /// <remarks>(-1)^(n+1) sin r with |x| = (n + 1/2)π + r; otherwise as sin, with an absolute error of 2e-4 at 1.3e7.</remarks>
+    /// <summary>Cosine. Errors to 2.0 ulp in f32 for |x| ≤ 2^18 and to 1.7 in f64 for |x| ≤ 1e14; 19 and 23
+    /// operations.</summary>
+    /// <remarks>(-1)^(n+1) sin r with |x| = (n + 1/2)π + r; otherwise as sin, with an absolute error of 2e-4 at
+    /// 1.3e7.</remarks>
     let cos (a: Arithmetic<'f, 'i, 'b>) (x: 'f) : 'f =
         let format = formatOf a
         let struct (pi, _, _) = format.Pi
@@ -337,7 +343,7 @@ module Scalar =
         let n = a.Sub(shifted, a.Const format.Shifter)
         sinNear0 a (lessPi a (a.Add(n, a.Const 0.5)) size) (a.Bits shifted) (a.IntConst format.Sign)
 
-    /// <summary>Arc tangent. Errors to @atan@ ulp in f32 and 1.2 in f64; 20 and 32 operations.</summary>
+    /// <summary>Arc tangent. Errors to 1.4 ulp in f32 and 1.3 in f64; 20 and 32 operations.</summary>
     /// <remarks>t + t³ p(t²) with t = |x| up to 1, and π/2 in two words plus that with t = -1/|x| above.</remarks>
     let atan (a: Arithmetic<'f, 'i, 'b>) (x: 'f) : 'f =
         let format = formatOf a
@@ -351,9 +357,9 @@ module Scalar =
         let tail = a.Fma(a.Mul(t, square), polynomial a format.Atan square, low)
         withSignOf a x (a.Add(a.Select(outside, a.Const high, zero), a.Add(t, tail)))
 
-    /// <summary>Hyperbolic tangent. Errors to @tanh@ ulp in f32 and 2.1 in f64; 24 and 30 operations.</summary>
-    /// <remarks>|x| = 2k ln 2 + r. By the addition theorem and tanh(2k ln 2) = (16^k - 1) / (16^k + 1), with T = tanh r:
-    /// (T (16^k + 1) + (16^k - 1)) / (T (16^k - 1) + (16^k + 1)), which is T without further error for k = 0.</remarks>
+    /// <summary>Hyperbolic tangent. Errors to 2.0 ulp in f32 and 2.1 in f64; 24 and 30 operations.</summary>
+    /// <remarks>|x| = 2k ln 2 + r. With T = tanh r and tanh(2k ln 2) = (16^k - 1) / (16^k + 1) the addition theorem
+    /// is (T (16^k + 1) + (16^k - 1)) / (T (16^k - 1) + (16^k + 1)), which is exactly T for k = 0.</remarks>
     let tanh (a: Arithmetic<'f, 'i, 'b>) (x: 'f) : 'f =
         let format = formatOf a
         let one = a.Const 1.0
@@ -366,10 +372,10 @@ module Scalar =
         let below = a.Fma(a.Const 2.0, a.Sub(one, t), above)
         withSignOf a x (a.Div(above, below))
 
-    /// <summary>Error function, 2/√π times the integral of e^-t² from 0 to x. Errors to @erf@ ulp in f32 and 1.7 in f64; 30
-    /// and 51 operations.</summary>
-    /// <remarks>1 - e^w with w = log(1 - erf |x|), which is smooth on the whole interval up to where erf rounds to 1. A
-    /// relative error of w comes out no larger, because |w| e^w ≤ 1 - e^w.</remarks>
+    /// <summary>Error function, 2/√π times the integral of e^-t² from 0 to x. Errors to 1.7 ulp; 30 operations
+    /// in f32 and 51 in f64.</summary>
+    /// <remarks>1 - e^w with w = log(1 - erf |x|), which is smooth on the whole interval up to where erf rounds to 1.
+    /// A relative error of w comes out no larger, because |w| e^w ≤ 1 - e^w.</remarks>
     let erf (a: Arithmetic<'f, 'i, 'b>) (x: 'f) : 'f =
         let format = formatOf a
         let size = a.Min(a.Const format.ErfHigh, a.Abs x)

@@ -29,8 +29,8 @@ module Threefry =
     /// The parity word of the key schedule, from Skein.
     let private parity = 0x1BD11BDAu
 
-    /// <summary>The block cipher, from a key and a counter to two words: 72 operations, of which 20 are rotations, and 7 on
-    /// the key alone.</summary>
+    /// <summary>The block cipher, from a key and a counter to two words: 72 operations, of which 20 are rotations, and
+    /// 7 on the key alone.</summary>
     let block (a: Words<'u>) (struct (key0, key1): struct ('u * 'u)) (struct (counter0, counter1): struct ('u * 'u)) =
         let schedule = [| key0; key1; a.Xor(a.Xor(key0, key1), a.Const parity) |]
         let mutable x0 = a.Add(counter0, key0)
@@ -62,8 +62,8 @@ module Threefry =
         bitsAt scalar key (struct (uint32 counter, uint32 (counter >>> 32)))
 
     /// <summary>The n-th key derived from a key.</summary>
-    /// <remarks>It is the block at a counter whose high word is all ones. No tensor has elements at such positions, so one
-    /// may both draw from a key and derive keys from it.</remarks>
+    /// <remarks>It is the block at a counter whose high word is all ones. No tensor has elements at such positions, so
+    /// one may both draw from a key and derive keys from it.</remarks>
     let fold (key: Key) (n: uint32) : Key = block scalar key (struct (n, System.UInt32.MaxValue))
 
     /// The first keys derived from a key; all different, since the block is a permutation of the counters.

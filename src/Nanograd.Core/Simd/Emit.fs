@@ -18,6 +18,8 @@ type internal Target() =
     abstract Constant: ILGenerator * DType * uint64 -> unit
     /// An operation on operands of type `source` with a result of type `result`.
     abstract Operation: ILGenerator * MicroOp * source: DType * result: DType -> unit
+    /// A truth value on the stack, made ready to select values of a type.
+    abstract Mask: ILGenerator * DType -> unit
     /// Address on the stack to value, and (address, value) to memory: consecutive elements.
     abstract Load: ILGenerator * DType -> unit
     abstract Store: ILGenerator * DType -> unit
@@ -208,6 +210,8 @@ type internal ScalarTarget() =
         | MicroOp.Constant _ | MicroOp.Row _ | MicroOp.Saved _ | MicroOp.Scalar _ | MicroOp.Load _ | MicroOp.LoadAt _ | MicroOp.Count _ ->
             invalidOp "leaves are emitted by the nest"
 
+    override _.Mask(_, _) = ()
+
     override _.Load(il, d) =
         match d with
         | DType.F64 -> il.Emit OpCodes.Ldind_R8
@@ -354,17 +358,7 @@ type internal VectorTarget(bits: int, laneSize: int) =
         | MicroOp.Less -> compare il "LessThan" source
         | MicroOp.LessEqual -> compare il "LessThanOrEqual" source
         | MicroOp.Select ->
-            let e = element result
-            if e = maskType then plain il "ConditionalSelect" result 3
-            else // the mask lies under the two values
-                let v = vector e
-                let x, y = il.DeclareLocal v, il.DeclareLocal v
-                il.Emit(OpCodes.Stloc, y)
-                il.Emit(OpCodes.Stloc, x)
-                reinterpret il maskType e
-                il.Emit(OpCodes.Ldloc, x)
-                il.Emit(OpCodes.Ldloc, y)
-                plain il "ConditionalSelect" result 3
+            plain il "ConditionalSelect" result 3
         | MicroOp.Convert ->
             match source, result with
             | (DType.I32 | DType.U32), DType.F32 -> call il "ConvertToSingle" (element source) [| vector (element source) |]
@@ -374,6 +368,8 @@ type internal VectorTarget(bits: int, laneSize: int) =
         | MicroOp.Call name -> invalidOp $"{name} has no vector form"
         | MicroOp.Constant _ | MicroOp.Row _ | MicroOp.Saved _ | MicroOp.Scalar _ | MicroOp.Load _ | MicroOp.LoadAt _ | MicroOp.Count _ ->
             invalidOp "leaves are emitted by the nest"
+
+    override _.Mask(il, d) = reinterpret il maskType (element d)
 
     override t.Load(il, d) =
         il.Emit(OpCodes.Unaligned, 1uy)
@@ -443,6 +439,12 @@ type internal Section(il: ILGenerator, target: Target, code: Micro[], pool: Dict
             for o in m.Inputs do
                 push o
             leaf m i
+        | MicroOp.Select ->
+            push m.Inputs[0]
+            target.Mask(il, m.Type)
+            push m.Inputs[1]
+            push m.Inputs[2]
+            target.Operation(il, m.Op, m.Type, m.Type)
         | _ ->
             for o in m.Inputs do
                 push o

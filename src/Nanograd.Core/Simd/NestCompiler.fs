@@ -408,6 +408,7 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                 counted (if t = typeof<float> then DType.F64 elif t = typeof<float32> then DType.F32 elif t = typeof<int64> then DType.I64 else DType.I32)
                 v.Broadcast(il, d)
                 v.Operation(il, MicroOp.Less, d, DType.Bool)
+                v.Mask(il, d)
                 s.Push(rootOf x)
                 NestEmitter.Identity(il, target, r, d)
                 v.Operation(il, MicroOp.Select, d, d)

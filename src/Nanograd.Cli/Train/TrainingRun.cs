@@ -1,0 +1,284 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Nanograd.CSharp;
+
+namespace Nanograd.Cli;
+
+/// <summary>One training run from its first (or next) step to its report.</summary>
+internal sealed class TrainingRun
+{
+    private const int EstimateBatches = 20;
+    private const int TrainLossWindow = 100;
+    private const int SampleTokens = 300;
+    private const int JudgedTokens = 2000;
+
+    private readonly TrainSettings _settings;
+    private readonly Corpus _corpus;
+    private readonly RunFolder _folder;
+    private readonly Reporter _reporter;
+    private readonly Interrupt _interrupt;
+    private readonly Gpt _model;
+    private readonly AdamW _optimizer;
+    private readonly LossHistory _history;
+    private readonly List<double> _stepSeconds = [];
+    private long _step;
+
+    public TrainingRun(TrainSettings settings, Corpus corpus, RunFolder folder, TrainingState? state, Reporter reporter, Interrupt interrupt)
+    {
+        (_settings, _corpus, _folder, _reporter, _interrupt) = (settings, corpus, folder, reporter, interrupt);
+        Engine.Device = settings.Device;
+        Generator.ManualSeed(settings.Seed);
+        _model = new Gpt(
+            corpus.Tokenizer.VocabularySize, settings.Context, settings.Layers, settings.Heads, settings.Embd, settings.Dropout, settings.Bias, !settings.UntiedHead);
+        // As in nanoGPT: matrices decay, biases and norms do not.
+        var matrices = _model.Parameters().Where(p => p.Rank >= 2).ToList();
+        var vectors = _model.Parameters().Where(p => p.Rank < 2).ToList();
+        _optimizer = new AdamW(
+            [new ParameterGroup(matrices, weightDecay: settings.WeightDecay), new ParameterGroup(vectors, weightDecay: 0)],
+            settings.Lr, settings.Beta1, settings.Beta2);
+        _history = new LossHistory(state is not null && state.Metadata.TryGetValue("history", out var text) ? text : "");
+        if (state is not null)
+        {
+            Restore(state);
+        }
+    }
+
+    private void Restore(TrainingState state)
+    {
+        try
+        {
+            _model.LoadStateDict(state.Model);
+            _optimizer.LoadStateDict(state.Optimizer);
+        }
+        catch (ArgumentException e)
+        {
+            throw new InvalidDataException($"{_folder.Path}/state.safetensors does not fit its own settings: {e.Message}");
+        }
+
+        _step = state.Step;
+    }
+
+    public int Execute()
+    {
+        var data = _corpus.Data;
+        _reporter.Begin(new JsonObject
+        {
+            ["data"] = _settings.Data ?? "built-in stories",
+            ["characters"] = data.TrainingTokens + data.ValidationTokens,
+            ["vocabulary"] = _model.Vocabulary,
+            ["params"] = _model.ParameterCount(),
+            ["folder"] = _folder.Path,
+        }, _step, _settings.Steps);
+        if (!_reporter.While(Train))
+        {
+            _folder.Save(_settings, _model, _corpus.Tokenizer, _optimizer, _step, _history.ToString());
+            _reporter.Say($"Stopped after step {_step} of {_settings.Steps} and saved; go on with: nanograd train gpt --resume {_folder.Path}");
+            return App.Interrupted;
+        }
+
+        _folder.Save(_settings, _model, _corpus.Tokenizer, _optimizer, _step, _history.ToString());
+        Report();
+        return App.Success;
+    }
+
+    // ------------------------------------------------------------------------------------------------ training
+
+    /// <summary>False: interrupted.</summary>
+    private bool Train()
+    {
+        _model.Train();
+        while (_step < _settings.Steps)
+        {
+            if (_interrupt.Requested)
+            {
+                return false;
+            }
+
+            var start = Stopwatch.GetTimestamp();
+            var loss = Step();
+            _stepSeconds.Add(Stopwatch.GetElapsedTime(start).TotalSeconds);
+            if (!double.IsFinite(loss))
+            {
+                throw new UserException($"the loss became {Arguments.Show(loss)} at step {_step}; a smaller --lr may help. The last save is kept.");
+            }
+
+            _step++;
+            _history.Add(_step, loss);
+            var last = _step == _settings.Steps;
+            if (!last && _step % _settings.EvalEvery == 0)
+            {
+                _history.AddValidation(_step, ValidationLoss(Spread(_corpus.Data.Validation(_settings.Batch), EstimateBatches)));
+            }
+
+            if (!last && _step % _settings.SaveEvery == 0)
+            {
+                _folder.Save(_settings, _model, _corpus.Tokenizer, _optimizer, _step, _history.ToString());
+            }
+
+            _reporter.Step(_step, _history.Recent(TrainLossWindow), _history.LastValidation, TokensPerSecond);
+        }
+
+        return true;
+    }
+
+    private double Step()
+    {
+        Generator.Default.Reset(_settings.Seed, _step + 1); // dropout, too, is a function of seed and step alone
+        var batch = _corpus.Data.Batch(_settings.Batch, _settings.Seed, _step);
+        _optimizer.LearningRate = Schedules.WarmupCosine(_step, _settings.Lr, _settings.MinLr ?? _settings.Lr / 10, _settings.Warmup, Math.Max(_settings.Steps, 1));
+        _optimizer.ZeroGrad();
+        var loss = F.CrossEntropy(_model.Forward(batch.Inputs), batch.Targets);
+        loss.Backward();
+        if (_settings.GradClip > 0)
+        {
+            Utils.ClipGradNorm(_model.Parameters(), _settings.GradClip);
+        }
+
+        _optimizer.Step();
+        return loss.Item();
+    }
+
+    private double TokensPerSecond
+    {
+        get
+        {
+            // The first steps of a process compile; they are no measure of what follows.
+            var steady = _stepSeconds.Count > 20 ? _stepSeconds.Skip(10) : _stepSeconds;
+            var seconds = steady.Sum();
+            return seconds > 0 ? steady.Count() * (double)_settings.Batch * _settings.Context / seconds : 0;
+        }
+    }
+
+    private double ValidationLoss(IEnumerable<LanguageBatch> batches)
+    {
+        _model.Eval();
+        double total = 0;
+        long rows = 0;
+        using (new NoGrad())
+        {
+            foreach (var batch in batches)
+            {
+                total += F.CrossEntropy(_model.Forward(batch.Inputs), batch.Targets).Item() * batch.Rows;
+                rows += batch.Rows;
+            }
+        }
+
+        _model.Train();
+        return total / rows;
+    }
+
+    /// <summary>At most so many batches, spread evenly.</summary>
+    private IEnumerable<LanguageBatch> Spread(IEnumerable<LanguageBatch> batches, int most)
+    {
+        var count = (_corpus.Data.ValidationWindows + _settings.Batch - 1) / _settings.Batch;
+        var stride = Math.Max(1, count / most);
+        return batches.Where((_, i) => i % stride == 0 && i / stride < most);
+    }
+
+    // ------------------------------------------------------------------------------------------------ reporting
+
+    private void Report()
+    {
+        _reporter.Say("Validating on the last tenth of the text...");
+        var validation = ValidationLoss(_corpus.Data.Validation(_settings.Batch));
+        _history.AddValidation(_step, validation);
+        _model.Eval();
+        var prompt = new[] { Prompts.Default(_corpus.Tokenizer) };
+        var builtIn = _settings.Data is null;
+        var tokens = _model.Generate(prompt, builtIn ? JudgedTokens : SampleTokens, new Sampling { Temperature = 0.8, Seed = _settings.Seed });
+        var sample = _corpus.Tokenizer.Decode(tokens);
+        var result = new JsonObject
+        {
+            ["val_loss"] = validation,
+            ["train_loss"] = Finite(_history.Recent(TrainLossWindow)),
+            ["steps"] = _step,
+            ["tokens_per_second"] = Math.Round(TokensPerSecond, 1),
+            ["ms_per_step"] = _stepSeconds.Count == 0 ? null : Math.Round(1000 * Median(_stepSeconds), 3),
+            ["peak_bytes"] = Process.GetCurrentProcess().PeakWorkingSet64,
+            ["peak_tensor_bytes"] = Engine.PeakBytes,
+            ["weights_sha256"] = Safetensors.Sha256(_model.StateDict()),
+            ["params"] = _model.ParameterCount(),
+            ["accepted_share"] = builtIn ? Math.Round(Stories.AcceptedShare(sample), 4) : null,
+            ["sample"] = sample.Length > SampleTokens ? sample[..SampleTokens] : sample,
+            ["folder"] = _folder.Path,
+        };
+        _reporter.End(result, _history, builtIn ? Stories.Sentences(sample).Count : 0);
+    }
+
+    private static JsonNode? Finite(double x) => double.IsFinite(x) ? x : null;
+
+    private static double Median(List<double> values)
+    {
+        var sorted = values.Order().ToArray();
+        return sorted[sorted.Length / 2];
+    }
+}
+
+/// <summary>Losses on the way, thinned to what a plot can show; saved with the state, so that resumed runs draw all of it.</summary>
+internal sealed class LossHistory
+{
+    private const int Most = 400;
+
+    private readonly List<(long Step, double Loss)> _train = [];
+    private readonly List<(long Step, double Loss)> _validation = [];
+    private readonly Queue<double> _recent = new();
+    private double _sum;
+    private int _count;
+    private int _stride = 1;
+
+    public LossHistory(string text)
+    {
+        foreach (var line in text.Split('\n', StringSplitOptions.RemoveEmptyEntries))
+        {
+            var part = line.Split(' ');
+            var point = (long.Parse(part[1], CultureInfo.InvariantCulture), double.Parse(part[2], CultureInfo.InvariantCulture));
+            (part[0] == "t" ? _train : _validation).Add(point);
+        }
+    }
+
+    public IReadOnlyList<(long Step, double Loss)> Training => _train;
+
+    public IReadOnlyList<(long Step, double Loss)> Validation => _validation;
+
+    public double LastValidation => _validation.Count == 0 ? double.NaN : _validation[^1].Loss;
+
+    /// <summary>The mean of the last training losses.</summary>
+    public double Recent(int window) =>
+        _recent.Count > 0 ? _recent.TakeLast(window).Average() : _train.Count > 0 ? _train[^1].Loss : double.NaN;
+
+    public void Add(long step, double loss)
+    {
+        _recent.Enqueue(loss);
+        if (_recent.Count > 100)
+        {
+            _recent.Dequeue();
+        }
+
+        _sum += loss;
+        _count++;
+        if (_count < _stride)
+        {
+            return;
+        }
+
+        _train.Add((step, _sum / _count));
+        (_sum, _count) = (0, 0);
+        if (_train.Count > Most)
+        {
+            var merged = _train.Chunk(2).Select(c => (c[^1].Step, c.Average(p => p.Loss))).ToList();
+            _train.Clear();
+            _train.AddRange(merged);
+            _stride *= 2;
+        }
+    }
+
+    public void AddValidation(long step, double loss)
+    {
+        _validation.RemoveAll(v => v.Step >= step);
+        _validation.Add((step, loss));
+    }
+
+    public override string ToString() => string.Join("\n",
+        _train.Select(p => $"t {Arguments.Show(p.Step)} {Arguments.Show(p.Loss)}").Concat(_validation.Select(p => $"v {Arguments.Show(p.Step)} {Arguments.Show(p.Loss)}")));
+}
