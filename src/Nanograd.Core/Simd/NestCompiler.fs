@@ -594,7 +594,7 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                     | None -> ()
                     ldc 0L
                     stloc index
-                    if reduce.Length = 0 then overElements length (elementSection pass (Array.distinct roots) reduce stores)
+                    if reduce.Length = 0 then overElements length (elementSection pass roots reduce stores)
                     else
                         ldc 0L
                         stloc start
@@ -607,7 +607,7 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                             stloc stop
                             for struct (v, r, _) in reduce do
                                 initialise (reductions |> Array.findIndex (fun struct (w, _, _) -> w = v)) (wide n.Values[v].DType) r
-                            overElements stop (elementSection pass (Array.distinct roots) reduce stores)
+                            overElements stop (elementSection pass roots reduce stores)
                             for struct (v, r, _) in reduce do
                                 let k = reductions |> Array.findIndex (fun struct (w, _, _) -> w = v)
                                 let d = wide n.Values[v].DType
