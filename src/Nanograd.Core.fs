@@ -1039,7 +1039,7 @@ module Print =
 
     /// A node's own name, with the attributes that matter for reading it.
     let name (t: Tensor) =
-        let lower (x: obj) = let s = string x in s.Substring(0, 1).ToLowerInvariant() + s.Substring 1
+        let lower case = Case.name case
         let list (xs: int[]) = Shape.show xs
         match t.Op with
         | Op.Literal s -> if isNull s then "literal" else $"literal{s.Id}"
@@ -1071,7 +1071,7 @@ module Print =
         | Op.CumSum(axis, _) -> $"cumSum[{axis}]"
         | Op.Dot d -> $"dot{list d.LeftSum}{list d.RightSum}"
         | Op.Conv _ -> "conv"
-        | Op.Indexing i -> (match i with Indexing.Gather(a, _) -> $"gather[{a}]" | Indexing.ScatterAdd(a, _) -> $"scatterAdd[{a}]" | other -> lower other)
+        | Op.Indexing i -> (match i with Indexing.Gather(a, _) -> $"gather[{a}]" | Indexing.ScatterAdd(a, _) -> $"scatterAdd[{a}]" | Indexing.DynamicSlice -> "dynamicSlice" | Indexing.DynamicUpdate -> "dynamicUpdate")
         | Op.Sort(axis, _) -> $"sort[{axis}]"
         | Op.TopK k -> $"topK[{k}]"
         | Op.Scan s -> $"scan[{s.Length}]"
@@ -1087,11 +1087,11 @@ module Print =
     /// A reshape that only adds or removes axes of extent 1 says nothing to a reader.
     let private isUnitReshape (t: Tensor) = Array.filter ((<>) 1) t.Shape = Array.filter ((<>) 1) t.Inputs[0].Shape
 
-    let rec private render (names: Dictionary<Hash, string>) (context: int) (top: bool) (t: Tensor) : string =
+    let rec private render (names: Dictionary<Hash, int>) (context: int) (top: bool) (t: Tensor) : string =
         let recurse context operand = render names context false operand
         let wrap precedence (s: string) = if precedence < context then "(" + s + ")" else s
         match names.TryGetValue t.Hash with
-        | true, name when not top -> name
+        | true, number when not top -> "t" + string number
         | _ ->
             match t.Op with
             | Op.Binary Binary.Mul when t.Inputs[0] = t.Inputs[1] -> wrap 7 (recurse 8 t.Inputs[0] + "²")
@@ -1120,10 +1120,12 @@ module Print =
             n.Inputs.Length > 0 && n <> t && (not small || uses[n.Hash] > 1)
             && (match n.Op with Op.Movement Movement.Broadcast -> false | Op.Movement Movement.Reshape -> not (isUnitReshape n) | _ -> true)
         let named = order |> Array.filter isNamed
-        let names = Dictionary<Hash, string>()
-        named |> Array.iteri (fun i n -> names[n.Hash] <- $"t{i + 1}")
-        let line (n: Tensor) = $"let {names[n.Hash]} = {render names 0 true n}"
-        let kept = if named.Length <= 60 then Array.map line named else Array.concat [ Array.map line named[..4]; [| $"... ({named.Length - 10} more)" |]; Array.map line named[named.Length - 5 ..] ]
+        let names = Dictionary<Hash, int>()
+        named |> Array.iteri (fun i n -> names[n.Hash] <- i + 1)
+        let line (n: Tensor) = $"let t{names[n.Hash]} = {render names 0 true n}"
+        let kept =
+            if named.Length <= 60 then Array.map line named
+            else Array.concat [ Array.map line named[..4]; [| $"... ({named.Length - 10} more)" |]; Array.map line named[named.Length - 5 ..] ]
         String.Join("\n", Array.append kept [| render names 0 true t |])
 
     /// Values in nested brackets, at most `edge` at each end of an axis when there are more than 1000.

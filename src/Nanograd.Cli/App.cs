@@ -50,8 +50,9 @@ internal static partial class App
             var result = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
             if (result.Errors.Count > 0 && result.Action is not HelpAction)
             {
+                var error = result.Errors.FirstOrDefault(e => e.Message.StartsWith("Unrecognized", StringComparison.Ordinal)) ?? result.Errors[0];
                 var path = string.Join(" ", result.CommandResult.Command.Name == root.Name ? [] : args.TakeWhile(a => !a.StartsWith('-')));
-                terminal.Error.WriteLine($"error: {Sentence(result.Errors[0].Message)} Try: nanograd {(path + " --help").Trim()}");
+                terminal.Error.WriteLine($"error: {Sentence(error.Message)} Try: nanograd {(path + " --help").Trim()}");
                 return WrongUsage;
             }
 

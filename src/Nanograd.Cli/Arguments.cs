@@ -10,7 +10,8 @@ internal static class Arguments
     {
         HelpName = helpName,
         Description = shownDefault is null ? help : $"{help} [default: {shownDefault}]",
-        Arity = ArgumentArity.ExactlyOne,
+        Arity = ArgumentArity.OneOrMore, // given twice, the last one counts
+        CustomParser = argument => argument.Tokens[^1].Value,
     };
 
     public static Option<bool> Flag(string name, string help) => new(name) { Description = help, Arity = ArgumentArity.Zero };

@@ -156,34 +156,41 @@ module Kernel =
         | Kernel.Scatter(target, indices, updates, result, _, _) -> struct ([| target; indices; updates |], [| result |])
         | Kernel.Reference(_, operands, results) -> struct (operands, results)
 
+    let private word (i: int) = "v" + string i
+
     let private showTerm (n: Nest) (term: Term) =
-        let v i = $"v{i}"
+        let join (parts: string list) = String.Join(" ", parts)
         match term with
-        | Term.Scalar i -> $"scalar {i}"
+        | Term.Scalar i -> join [ "scalar"; string i ]
         | Term.Fixed c -> string c.Int
-        | Term.Load a -> $"load {a}"
-        | Term.LoadAt(a, lookups) -> $"load {a} at " + String.Join(", ", lookups |> Array.map (fun l -> $"{v l.Index} * s{l.Stride} < s{l.Bound}"))
-        | Term.Count a -> $"count {a}"
-        | Term.Unary(u, x) -> $"{u} {v x}".ToLowerInvariant()
-        | Term.Binary(b, x, y) -> $"{b} {v x} {v y}".ToLowerInvariant()
-        | Term.Select(c, x, y) -> $"select {v c} {v x} {v y}"
-        | Term.Cast x -> $"cast {v x}"
-        | Term.BitCast x -> $"bits {v x}"
-        | Term.RandomBits(x, y, c) -> $"randomBits {v x} {v y} {v c}"
-        | Term.Reduced(r, x) -> (if n.Kind = NestKind.Rows then $"{r} {v x}" else $"{r} {v x} down the columns").ToLowerInvariant()
+        | Term.Load a -> join [ "load"; string a ]
+        | Term.LoadAt(a, lookups) ->
+            let at (l: Lookup) = join [ word l.Index; "* s" + string l.Stride; "< s" + string l.Bound ]
+            join [ "load"; string a; "at"; String.Join(", ", lookups |> Array.map at) ]
+        | Term.Count a -> join [ "count"; string a ]
+        | Term.Unary(u, x) -> join [ Case.name u; word x ]
+        | Term.Binary(b, x, y) -> join [ Case.name b; word x; word y ]
+        | Term.Select(c, x, y) -> join [ "select"; word c; word x; word y ]
+        | Term.Cast x -> join [ "cast"; word x ]
+        | Term.BitCast x -> join [ "bits"; word x ]
+        | Term.RandomBits(x, y, c) -> join [ "randomBits"; word x; word y; word c ]
+        | Term.Reduced(r, x) -> join [ Case.name r; word x; (if n.Kind = NestKind.Rows then "" else "down the columns") ]
 
     /// A nest as text: arguments, then one definition a line (`row` for those computed once a row), then the stores.
+    /// Equal nests have equal texts, so that the text is also the key under which compiled nests are found again.
     let showNest (n: Nest) =
         let text = StringBuilder()
-        let line (s: string) = text.Append(s).Append('\n') |> ignore
-        line ((if n.Kind = NestKind.Rows then "rows" else "columns") + $" with {n.Scalars.Length} scalars")
-        n.Arguments |> Array.iteri (fun i a -> line ($"  {i}: {a.Access} {a.DType} {a.Advance}".ToLowerInvariant()))
+        let line (parts: string list) =
+            for p in parts do
+                text.Append(p) |> ignore
+            text.Append '\n' |> ignore
+        line [ (if n.Kind = NestKind.Rows then "rows" else "columns"); " with "; string n.Scalars.Length; " scalars" ]
+        n.Arguments |> Array.iteri (fun i a -> line [ "  "; string i; ": "; Case.name a.Access; " "; Case.name a.DType; " "; Case.name a.Advance ])
         n.Values
         |> Array.iteri (fun i v ->
-            let level = if v.Level = Level.PerRow then "row " else ""
-            line $"  {level}v{i}: {v.DType} = {showTerm n v.Term}")
+            line [ (if v.Level = Level.PerRow then "  row v" else "  v"); string i; ": "; Case.name v.DType; " = "; showTerm n v.Term ])
         for struct (a, v) in n.Stores do
-            line $"  store {a} = v{v}"
+            line [ "  store "; string a; " = v"; string v ]
         text.ToString()
 
     /// A kernel with what it runs on, in one line and (loops) its code below.

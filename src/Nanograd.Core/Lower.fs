@@ -41,9 +41,7 @@ module Lower =
 
     /// Custom and Checkpoint replaced by their bodies, and reductions put into the forms that nests have.
     let rec prepare (roots: Tensor[]) : Tensor[] =
-        let result = Substitute.rewrite canonical roots
-        let again = Graph.topological result |> Array.exists (fun t -> (canonical t).IsSome)
-        if again then prepare result else result
+        if Graph.topological roots |> Array.exists (fun t -> (canonical t).IsSome) then prepare (Substitute.rewrite canonical roots) else roots
 
     // ---- one nest
 
@@ -421,8 +419,10 @@ module Lower =
     /// The plan that computes `outputs` from `inputs` (variables).
     let plan (inputs: Tensor[]) (outputs: Tensor[]) : Plan =
         let outputs = prepare outputs
-        let schedule = Schedule.make outputs
-        let planner = Planner(inputs, Schedule.free (Graph.topological outputs), schedule.Stored)
+        let order = Graph.topological outputs
+        let isFree = Schedule.free order
+        let schedule = Schedule.make order isFree outputs
+        let planner = Planner(inputs, isFree, schedule.Stored)
         for work in schedule.Works do
             match work with
             | Work.Rows(members, length) -> planner.Rows(members, length)

@@ -196,11 +196,31 @@ module Schedule =
             g.Cost <- g.Cost + cost t
             groupOf[t.Hash] <- g.Number
 
+        /// The common case, decided quickly: an elementwise expression whose operands are of one kernel, or of none. -1 if it is another case.
+        let plainHome (t: Tensor) =
+            let mutable home, plain = -1, isLight t && not (readsFromMemory t) && not (isRowReduction t)
+            for i in t.Inputs do
+                if plain && not (isFree.Contains i.Hash) then
+                    if Form.isView i || taken.Contains i.Hash || perRow.Contains i.Hash then plain <- false
+                    else
+                        match i.Op with
+                        | Op.Input _ | Op.Literal _ -> ()
+                        | _ ->
+                            match groupOf.TryGetValue i.Hash with
+                            | true, g when home = -1 || home = g -> home <- g
+                            | _ -> plain <- false
+            if plain && home >= 0 && groups[home].Elements = t.Count && groups[home].Cost + cost t <= budget then home else -1
+
         member _.Groups = groups
         member _.GroupOf = groupOf
 
         /// Puts `t` into the kernel of an operand if one takes it, else into a new one.
-        member _.Place(t: Tensor) =
+        member b.Place(t: Tensor) =
+            match plainHome t with
+            | -1 -> b.PlaceAmong t
+            | home -> add groups[home] t
+
+        member private _.PlaceAmong(t: Tensor) =
             let reads = operands t
             let dependencies = reads |> Array.choose (fun (s, _) -> match groupOf.TryGetValue s.Hash with | true, g -> Some g | _ -> None) |> Array.distinct
             let light = isLight t
@@ -239,28 +259,27 @@ module Schedule =
         visit reduction.Inputs[0]
         absorbed.ToArray()
 
-    /// Which expressions of `outputs` are computed together, in an order that respects what needs what.
-    let make (outputs: Tensor[]) : Schedule =
-        let order = Graph.topological outputs
-        let isFree = free order
+    /// Which expressions of `outputs` are computed together, in an order that respects what needs what. `order` is their topological order,
+    /// `isFree` what needs no kernel.
+    let make (order: Tensor[]) (isFree: HashSet<Hash>) (outputs: Tensor[]) : Schedule =
         let taken = HashSet<Hash>()
         let b = Builder(isFree, taken)
+        let isColumns (t: Tensor) = match t.Op with Op.Reduce _ -> not (isLight t) | _ -> false
         let users = Dictionary<Hash, List<Tensor>>()
-        for t in order do
-            users[t.Hash] <- List()
-            for i in t.Inputs do
-                users[i.Hash].Add t
+        if Array.exists isColumns order then
+            for t in order do
+                users[t.Hash] <- List()
+                for i in t.Inputs do
+                    users[i.Hash].Add t
         let outputSources = HashSet<Hash>(outputs |> Seq.map (fun o -> (fst (source o)).Hash))
         // Reductions of columns take their private producers before anybody else can.
         let columns = Dictionary<Hash, Tensor[]>()
         for t in order do
-            match t.Op with
-            | Op.Reduce _ when not (isLight t) ->
+            if isColumns t then
                 let inside = absorb users outputSources.Contains isFree t
                 columns[t.Hash] <- inside
                 for i in inside do
                     taken.Add i.Hash |> ignore
-            | _ -> ()
         let isLeaf (t: Tensor) = match t.Op with Op.Input _ | Op.Literal _ | Op.Item _ -> true | _ -> false
         for t in order do
             if not (isLeaf t || isFree.Contains t.Hash || Form.isView t || taken.Contains t.Hash) then b.Place t

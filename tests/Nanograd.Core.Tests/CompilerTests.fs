@@ -1,0 +1,109 @@
+/// The compiled programs against the interpreter, on random programs: bit for bit without rewriting.
+[<FsCheck.NUnit.Properties(Arbitrary = [| typeof<Nanograd.Core.Tests.Programs.Programs> |])>]
+module Nanograd.Core.Tests.CompilerTests
+
+open System
+open NUnit.Framework
+open FsCheck.NUnit
+open Nanograd
+open Nanograd.Simd
+open Nanograd.Core.Tests.Programs
+
+let private widths = [| 128; 256; 512 |] |> Array.filter (fun bits -> bits <= Isa.widest)
+
+let private copy (t: Tensor) =
+    let s = Program.storage t
+    let result = Buffers.allocate s.DType s.Length
+    for i in 0 .. s.Length - 1 do
+        Buffers.write result i (Buffers.read s i)
+    result
+
+/// With so many threads, vectors that wide.
+let private on (threads: int) (bits: int) (body: unit -> 'r) : 'r =
+    let saved = Threads.Count
+    Threads.Count <- threads
+    try
+        Isa.withWidth bits body
+    finally
+        Threads.Count <- saved
+
+/// Compiles and runs `roots`, not through the program cache. `donated` says which literals may be overwritten.
+let private run (donated: Tensor[] -> bool[]) (roots: Tensor[]) : Constant[][] =
+    let literals, inputs, outputs = abstracted roots
+    let program = Program.compile inputs outputs (donated literals)
+    program.Run(literals |> Array.map copy) |> Array.map elements
+
+let private nothing (literals: Tensor[]) = Array.create literals.Length false
+
+/// Compares every result with what the interpreter says.
+let private check (agree: Constant[] -> Constant -> Constant -> bool) (what: string) (expected: Constant[][]) (actual: Constant[][]) =
+    Array.iteri2
+        (fun i e a ->
+            match differences (agree e) e a with
+            | Some text -> failwith $"{what}, result {i}: {text}"
+            | None -> ())
+        expected
+        actual
+
+let private exactly (_: Constant[]) = same
+let private expected (roots: Tensor[]) = roots |> Array.map interpreted
+
+/// Every width, and with each another number of threads.
+let private equalsInterpreter (p: Sample) =
+    let wanted = expected p.Roots
+    Program.withoutRewriting (fun () ->
+        widths
+        |> Array.iteri (fun i bits ->
+            let threads = 1 + (p.Seed + i) % 3
+            on threads bits (fun () -> check exactly $"{bits} bits, {threads} threads" wanted (run nothing p.Roots))))
+
+[<Law 60>]
+let ``compiled equals interpreted, bit for bit: moderate values`` (p: TameProgram) = equalsInterpreter p
+
+[<Law 60>]
+let ``compiled equals interpreted, bit for bit: infinities, NaN, -0, denormals`` (p: WildProgram) = equalsInterpreter p
+
+[<Law 30>]
+let ``compiled equals interpreted, bit for bit: integers`` (p: WholeProgram) = equalsInterpreter p
+
+[<Law 40>]
+let ``rewriting keeps integers`` (p: WholeProgram) = check exactly "rewritten" (expected p.Roots) (run nothing p.Roots)
+
+[<Law 60>]
+let ``rewriting keeps f64 within rounding`` (p: SmoothProgram) =
+    check (within 1e-9) "rewritten" (expected p.Roots) (run nothing p.Roots)
+
+[<Law 40>]
+let ``rewriting keeps f32 within rounding`` (p: SingleProgram) =
+    check (within 2e-3) "rewritten" (expected p.Roots) (run nothing p.Roots)
+
+[<Law 40>]
+let ``donated arguments change no result`` (p: TameProgram) =
+    let random = Random p.Seed
+    let some (literals: Tensor[]) = literals |> Array.map (fun _ -> random.Next 3 > 0)
+    Program.withoutRewriting (fun () -> check exactly "donated" (expected p.Roots) (run some p.Roots))
+
+[<Law 30>]
+let ``a program gives the same bits again, and on other threads at once`` (p: TameProgram) =
+    let literals, inputs, outputs = abstracted p.Roots
+    let program = Program.compile inputs outputs (nothing literals)
+    let once () = program.Run(literals |> Array.map Program.storage) |> Array.map elements
+    let first = once ()
+    check exactly "again" first (once ())
+    let both = Array.Parallel.map (fun _ -> once ()) [| 1; 2 |]
+    check exactly "in parallel" first both[0]
+    check exactly "in parallel" first both[1]
+
+[<Law 60>]
+let ``every loop nest of a plan obeys the rules of the kernel language`` (p: WildProgram) =
+    let _, inputs, outputs = abstracted p.Roots
+    for kernel in (Lower.plan inputs outputs).Kernels do
+        match kernel with
+        | Kernel.Loop l ->
+            match Kernel.check l.Nest with
+            | [] -> ()
+            | wrong -> failwith (String.Join("; ", wrong) + "\n" + Kernel.show kernel)
+        | Kernel.Product _ | Kernel.Scatter _ | Kernel.Reference _ -> ()
+
+[<Test>]
+let ``this machine has some of the vector widths`` () = Assert.That(widths, Is.Not.Empty)
