@@ -52,6 +52,7 @@ module Form =
     let indices (extents: int[]) (shape: int[]) (f: Form) : Result<Form[], Mapped> =
         let rank = extents.Length
         let result = Array.create shape.Length (constant rank 0)
+        let shape = if Array.contains 0 shape then [||] else shape // no element, so any index is right
         let mutable rest = f
         let mutable failure = ValueNone
         for j in shape.Length - 1 .. -1 .. 0 do

@@ -3,16 +3,70 @@ namespace Nanograd
 open System
 open System.Collections.Concurrent
 open System.Collections.Generic
+open System.Reflection
 open FSharp.Reflection
 
-/// Functions from functions to functions: derivatives and compilation. Arguments may be any tree of tensors.
-[<AutoOpen>]
-module Transforms =
-    let private bind (variables: Tensor[]) (values: Tensor[]) (results: Tensor[]) =
+/// Tracing functions into programs, and finding the programs again.
+[<RequireQualifiedAccess>]
+module internal Jit =
+    /// `results` with values in place of variables.
+    let bind (variables: Tensor[]) (values: Tensor[]) (results: Tensor[]) =
         let replacements = Dictionary<Hash, Tensor>()
         Array.iter2 (fun (v: Tensor) x -> replacements[v.Hash] <- x) variables values
         Substitute.apply replacements results
 
+    /// What jit keeps for one combination of structure, shapes and types.
+    [<NoComparison; NoEquality>]
+    type private Compiled<'B> =
+        { Program: Executable
+          Captured: Storage[]
+          Output: 'B }
+
+    let private isOpen (t: Tensor) = match t.Op with Op.Literal _ -> false | _ -> not (Graph.isClosed t)
+
+    /// A compiled form of `f`; of the argument's tensors, the first `donated argument` are used up by each call.
+    let compile (donated: 'A -> int) (f: 'A -> 'B) : 'A -> 'B =
+        let cache = ConcurrentDictionary<string, Compiled<'B>>()
+        fun argument ->
+            let leaves, structure = Tree.flatten argument
+            if Array.exists isOpen leaves then f argument // inside another trace: the outer program swallows this one
+            else
+                let values = Program.evaluate leaves
+                let signature = structure + String.Join(";", values |> Array.map Shape.describe) + string (Program.currentDevice ())
+                let count = donated argument
+                let make _ =
+                    let variables = values |> Array.mapi (fun i v -> Op.input $"x{i}" v.DType v.Shape)
+                    let output = f (Tree.rebuild argument variables)
+                    let results = Tree.leaves output
+                    let struct (_, literals, free) = Program.key results
+                    let unknown = free |> Array.filter (fun v -> not (Array.contains v variables))
+                    if unknown.Length > 0 then
+                        let names = String.Join(", ", unknown |> Array.map Print.name)
+                        raise (InvalidOperationException $"jit: the function uses variables of another trace ({names}); pass them as arguments.")
+                    let captured = literals |> Array.mapi (fun i l -> Op.input $"c{i}" l.DType l.Shape)
+                    let inputs = Array.append variables captured
+                    let marks = Array.init inputs.Length (fun i -> i < count)
+                    { Program = Program.compile inputs (bind literals captured results) marks
+                      Captured = literals |> Array.map Program.storage
+                      Output = output }
+                let known = cache.ContainsKey signature
+                let compiled = cache.GetOrAdd(signature, make)
+                if known then Program.countHit ()
+                let arguments = values |> Array.mapi (fun i v -> let s = Program.storage v in if i < count then s.Donate "a jit-compiled function" else s)
+                let results = compiled.Program.Run(Array.append arguments compiled.Captured)
+                let templates = Tree.leaves compiled.Output
+                Tree.rebuild compiled.Output (Array.map2 (fun (t: Tensor) s -> Op.literal s t.Shape) templates results)
+
+/// Curried functions, whose types only reflection sees whole.
+[<AbstractClass; Sealed>]
+type internal JitCurried =
+    static member Make<'A, 'B, 'C>(f: 'A -> 'B -> 'C) : 'A -> 'B -> 'C =
+        let run = Jit.compile (fun _ -> 0) (fun (a, b) -> f a b)
+        fun a b -> run (a, b)
+
+/// Functions from functions to functions: derivatives and compilation. Arguments may be any tree of tensors.
+[<AutoOpen>]
+module Transforms =
     /// The value of a scalar function and its gradient with respect to every float tensor of the argument (others get zeros).
     let valueAndGrad (f: 'T -> Tensor) (at: 'T) : Tensor * 'T =
         let values = Tree.leaves at
@@ -21,7 +75,7 @@ module Transforms =
         let isFloat (t: Tensor) = DType.isFloat t.DType
         let floats = variables |> Array.filter isFloat
         let gradients = Grad.gradient y floats
-        let all = bind variables values (Array.append [| y |] gradients)
+        let all = Jit.bind variables values (Array.append [| y |] gradients)
         let mutable next = 0
         let gradientOf (v: Tensor) =
             if isFloat v then
@@ -48,62 +102,23 @@ module Transforms =
         if x.Count <> 1 then Shape.fail "item" "the tensor must have one element" "toArray reads them all" [ x ]
         (Buffers.read (Program.storage (Program.evaluate [| x |]).[0]) 0).Float
 
-    /// What jit keeps for one combination of structure, shapes and types.
-    [<NoComparison; NoEquality>]
-    type private Compiled<'B> =
-        { Program: Executable
-          Captured: Storage[]
-          Output: 'B }
-
-    let private isOpen (t: Tensor) = match t.Op with Op.Literal _ -> false | _ -> not (Graph.isClosed t)
-
-    let private jitTree (donate: bool) (donated: obj -> int) (f: 'A -> 'B) : 'A -> 'B =
-        let cache = ConcurrentDictionary<string, Compiled<'B>>()
-        fun argument ->
-            let leaves, structure = Tree.flatten argument
-            if Array.exists isOpen leaves then f argument // inside another trace: the outer program swallows this one
-            else
-                let values = Program.evaluate leaves
-                let signature = structure + String.Join(";", values |> Array.map Shape.describe) + string (Program.currentDevice ())
-                let count = if donate then donated (box argument) else 0
-                let make _ =
-                    let variables = values |> Array.mapi (fun i v -> Op.input $"x{i}" v.DType v.Shape)
-                    let output = f (Tree.rebuild argument variables)
-                    let results = Tree.leaves output
-                    let struct (_, literals, free) = Program.key results
-                    let unknown = free |> Array.filter (fun v -> not (Array.contains v variables))
-                    if unknown.Length > 0 then
-                        let names = String.Join(", ", unknown |> Array.map Print.name)
-                        raise (InvalidOperationException $"jit: the function uses variables of another trace ({names}); pass them as arguments.")
-                    let captured = literals |> Array.mapi (fun i l -> Op.input $"c{i}" l.DType l.Shape)
-                    let inputs = Array.append variables captured
-                    let marks = Array.init inputs.Length (fun i -> i < count)
-                    { Program = Program.compile inputs (bind literals captured results) marks
-                      Captured = literals |> Array.map Program.storage
-                      Output = output }
-                let known = cache.ContainsKey signature
-                let compiled = cache.GetOrAdd(signature, make)
-                if known then Program.countHit ()
-                let arguments = values |> Array.mapi (fun i v -> let s = Program.storage v in if i < count then s.Donate "a jit-compiled function" else s)
-                let results = compiled.Program.Run(Array.append arguments compiled.Captured)
-                let templates = Tree.leaves compiled.Output
-                Tree.rebuild compiled.Output (Array.map2 (fun (t: Tensor) s -> Op.literal s t.Shape) templates results)
-
     /// Compiles a function of trees of tensors: traced once for each combination of structure, shapes and types, then one program.
-    /// Values that the function closes over are read when it is traced. Curried functions of two arguments: jit2.
+    /// The function may be curried, of two arguments. Values that it closes over are read when it is traced.
     let jit (f: 'A -> 'B) : 'A -> 'B =
-        if FSharpType.IsFunction typeof<'B> then
-            invalidArg "f" "jit: the function is curried; use jit2, or take a tuple or a record"
-        jitTree false (fun _ -> 0) f
+        if not (FSharpType.IsFunction typeof<'B>) then Jit.compile (fun _ -> 0) f
+        else
+            let second, result = FSharpType.GetFunctionElements typeof<'B>
+            if FSharpType.IsFunction result then invalidArg "f" "jit: a curried function may have two arguments; use a tuple or a record for more"
+            let make = typeof<JitCurried>.GetMethod("Make", BindingFlags.Static ||| BindingFlags.NonPublic ||| BindingFlags.Public).MakeGenericMethod(typeof<'A>, second, result)
+            make.Invoke(null, [| box f |]) :?> ('A -> 'B)
 
-    /// Compiles a curried function of two arguments.
+    /// Compiles a curried function of two arguments: what `jit` does, with the types known.
     let jit2 (f: 'A -> 'B -> 'C) : 'A -> 'B -> 'C =
-        let run = jitTree false (fun _ -> 0) (fun (a, b) -> f a b)
+        let run = Jit.compile (fun _ -> 0) (fun (a, b) -> f a b)
         fun a b -> run (a, b)
 
     /// Compiles a step `state -> batch -> results` whose state is donated: its memory is reused for the results, and reading the old
     /// state afterwards is an error. Training loops use it.
     let jitDonate (f: 'S -> 'B -> 'C) : 'S -> 'B -> 'C =
-        let count (argument: obj) = (Tree.leaves (fst (argument :?> 'S * 'B))).Length
-        let run = jitTree true count (fun (s, b) -> f s b)
+        let run = Jit.compile (fun (s: 'S, _: 'B) -> (Tree.leaves s).Length) (fun (s, b) -> f s b)
         fun s b -> run (s, b)

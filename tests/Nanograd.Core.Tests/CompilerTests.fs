@@ -49,7 +49,7 @@ let private exactly (_: Constant[]) = same
 let private expected (roots: Tensor[]) = roots |> Array.map interpreted
 
 /// Every width, and with each another number of threads.
-let private equalsInterpreter (p: Sample) =
+let equalsInterpreter (p: Sample) =
     let wanted = expected p.Roots
     Program.withoutRewriting (fun () ->
         widths

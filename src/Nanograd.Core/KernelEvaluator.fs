@@ -1,0 +1,114 @@
+namespace Nanograd
+
+open System
+open System.Collections.Generic
+
+/// What a plan of kernels means, said slowly: every value of a nest is an array over all positions of its loops. Compilers of kernels are
+/// tested against it, and it against the interpreter.
+[<RequireQualifiedAccess>]
+module KernelEvaluator =
+    /// The position that a form gives at every step of the loops, in their order.
+    let private positions (extents: int[]) (f: Form) : int[] =
+        Array.fold2 (fun (at: int[]) e s -> Array.collect (fun p -> Array.init e (fun i -> p + i * s)) at) [| f.Offset |] extents f.Strides
+
+    let private integers (d: DType) (x: Array) : int64[] =
+        match Elements.widen d x with
+        | Integers xs -> xs
+        | Floats xs -> Array.map int64 xs
+
+    /// Reads elements at places that may depend on data, checked against the bounds.
+    let private lookUp (l: Loop) (value: int -> Array) (at: int[]) (lookups: Lookup[]) : int[] =
+        let number i = int l.Scalars[i].Int
+        let moved (at: int[]) (k: Lookup) =
+            let index = integers l.Nest.Values[k.Index].DType (value k.Index)
+            let move p (i: int64) =
+                if i < 0L || i >= int64 (number k.Bound) then raise (IndexException("gather", i, number k.Bound))
+                p + int i * number k.Stride
+            Array.map2 move at index
+        Array.fold moved at lookups
+
+    /// One value per row (or column) from one per element, repeated where it was folded.
+    let private reduce (l: Loop) (r: Reduction) (d: DType) (x: Array) : Array =
+        let axes = l.Extents.Length
+        let axis = if l.Nest.Kind = NestKind.Rows then axes - 1 else axes - 2
+        let shape = l.Extents |> Array.mapi (fun i e -> if i = axis then 1 else e)
+        let folded = Compute.reduce r [| axis |] d l.Extents x
+        let back = positions l.Extents { Form.identity shape with Strides = (Form.identity shape).Strides |> Array.mapi (fun i s -> if i = axis then 0 else s) }
+        Elements.pick d folded back
+
+    let private values (l: Loop) (buffers: Array[]) : Array[] =
+        let count = Shape.count l.Extents
+        let result = Array.zeroCreate<Array> l.Nest.Values.Length
+        let places a = positions l.Extents l.Operands[a].Form
+        let repeat (c: Constant) =
+            let one = Buffers.allocate c.DType 1
+            Buffers.write one 0 c
+            Elements.pick c.DType (Elements.ofStorage one) (Array.zeroCreate count)
+        let typeOf v = l.Nest.Values[v].DType
+        l.Nest.Values
+        |> Array.iteri (fun i v ->
+            let operand o = result[o]
+            result[i] <-
+                match v.Term with
+                | Term.Scalar s -> repeat { l.Scalars[s] with DType = v.DType }
+                | Term.Fixed c -> repeat c
+                | Term.Load a -> Elements.pick v.DType buffers[l.Operands[a].Buffer] (places a)
+                | Term.LoadAt(a, lookups) -> Elements.pick v.DType buffers[l.Operands[a].Buffer] (lookUp l operand (places a) lookups)
+                | Term.Count a -> Elements.narrow v.DType (Integers(places a |> Array.map int64))
+                | Term.Unary(u, x) -> Compute.unary u v.DType (operand x)
+                | Term.Binary(b, x, y) -> Compute.binary b (typeOf x) (operand x) (operand y)
+                | Term.Select(c, x, y) -> Compute.select v.DType (operand c) (operand x) (operand y)
+                | Term.Cast x -> Elements.narrow v.DType (Elements.widen (typeOf x) (operand x))
+                | Term.BitCast x -> Elements.reinterpret (typeOf x) v.DType (operand x)
+                | Term.RandomBits(x, y, c) ->
+                    let k0, k1, counter = operand x :?> uint32[], operand y :?> uint32[], operand c :?> uint32[]
+                    Array.init count (fun p -> Threefry.bits (struct (k0[p], k1[p])) (uint64 counter[p])) :> Array
+                | Term.Reduced(r, x) -> reduce l r (typeOf x) (operand x))
+        result
+
+    let private product (p: Product) (buffers: Array[]) : Array =
+        Numbers.on p.DType
+            { new OnNumbers<Array> with
+                member _.Of<'T when 'T: unmanaged>(n: Numbers<'T>) =
+                    let x, y, z = buffers[p.Left] :?> 'T[], buffers[p.Right] :?> 'T[], buffers[p.Result] :?> 'T[]
+                    p.ResultOffsets[0]
+                    |> Array.iteri (fun b start ->
+                        p.ResultOffsets[1]
+                        |> Array.iteri (fun i row ->
+                            p.ResultOffsets[2]
+                            |> Array.iteri (fun j column ->
+                                let left k = x[p.LeftOffsets[0].[b] + p.LeftOffsets[1].[i] + p.LeftOffsets[2].[k]]
+                                let right k = y[p.RightOffsets[0].[b] + p.RightOffsets[1].[k] + p.RightOffsets[2].[j]]
+                                z[start + row + column] <- Sums.contract n p.LeftOffsets[2].Length left right)))
+                    z }
+
+    let private reference (node: Tensor) (operands: Array[]) : Array[] =
+        let variables = node.Inputs |> Array.mapi (fun i t -> Op.input ("r" + string i) t.DType t.Shape)
+        let bindings = Dictionary<Hash, Storage>()
+        Array.iter2 (fun (v: Tensor) x -> bindings[v.Hash] <- Elements.toStorage v.DType x) variables operands
+        let again = Op.rebuild node variables
+        let outputs = match node.Op with Op.Sort _ | Op.TopK _ | Op.Scan _ -> Op.items again | _ -> [| again |]
+        Interpreter.evaluate bindings outputs |> Array.map Elements.ofStorage
+
+    /// Runs a plan on the values of its inputs.
+    let run (plan: Plan) (inputs: Storage[]) : Storage[] =
+        let buffers =
+            plan.Buffers
+            |> Array.map (fun b ->
+                match b.Place with
+                | Place.Input i -> Elements.ofStorage inputs[i]
+                | Place.Output _ | Place.Temporary -> Elements.pick b.DType (Elements.ofStorage (Buffers.allocate b.DType 1)) (Array.zeroCreate b.Length))
+        for kernel in plan.Kernels do
+            match kernel with
+            | Kernel.Loop l ->
+                let computed = values l buffers
+                for struct (a, v) in l.Nest.Stores do
+                    let b = l.Operands[a].Buffer
+                    buffers[b] <- Elements.put l.Nest.Arguments[a].DType buffers[b] (positions l.Extents l.Operands[a].Form) computed[v]
+            | Kernel.Product p -> buffers[p.Result] <- product p buffers
+            | Kernel.Scatter(target, indices, updates, result, _, node) ->
+                buffers[result] <- (reference node [| buffers[target]; buffers[indices]; buffers[updates] |]).[0]
+            | Kernel.Reference(node, operands, results) ->
+                let computed = reference node (operands |> Array.map (fun b -> buffers[b]))
+                Array.iter2 (fun b x -> buffers[b] <- x) results computed
+        plan.Results |> Array.map (fun b -> Elements.toStorage plan.Buffers[b].DType buffers[b])
