@@ -101,6 +101,15 @@ module Buffers =
         values.CopyTo(span<'T> s)
         s
 
+    /// The same elements in memory of their own.
+    let copy (s: Storage) : Storage =
+        let result = allocate s.DType s.Length
+        let bytes = int64 s.Length * int64 (DType.size s.DType)
+        let address p = NativeInterop.NativePtr.toVoidPtr (NativeInterop.NativePtr.ofNativeInt<byte> p)
+        Buffer.MemoryCopy(address s.Pointer, address result.Pointer, bytes, bytes)
+        GC.KeepAlive s
+        result
+
     /// Element i, whatever the type.
     let read (s: Storage) (i: int) : Constant =
         match s.DType with

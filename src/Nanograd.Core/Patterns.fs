@@ -182,6 +182,7 @@ module internal Patterns =
 
     /// `extents` elements of each axis from `starts`, `steps` apart.
     let sliceOf (starts: int[]) (steps: int[]) (extents: int[]) (x: Tensor) =
+        let starts = starts |> Array.mapi (fun i s -> if extents[i] = 0 then min s x.Shape[i] else s) // nothing is taken from anywhere
         Op.slice
             starts
             (Array.init x.Rank (fun i ->

@@ -250,11 +250,11 @@ module Schedule =
         let absorbed = List<Tensor>()
         let rec visit (t: Tensor) =
             if not (isFree.Contains t.Hash) && not (inside.Contains t.Hash) then
-                let elementwise = match t.Op with Op.Unary _ | Op.Binary _ | Op.Select | Op.Cast | Op.BitCast -> true | _ -> Form.isView t
+                let elementwise = match t.Op with Op.Unary _ | Op.Binary _ | Op.Select | Op.Cast | Op.BitCast -> true | _ -> false
                 let onlyHere = not (isOutput t.Hash) && users[t.Hash] |> Seq.forall (fun u -> inside.Contains u.Hash)
                 if elementwise && onlyHere && absorbed.Count < 60 && t.Count >= reduction.Inputs[0].Count then
                     inside.Add t.Hash |> ignore
-                    if not (Form.isView t) then absorbed.Add t
+                    absorbed.Add t
                     Array.iter visit t.Inputs
         visit reduction.Inputs[0]
         absorbed.ToArray()

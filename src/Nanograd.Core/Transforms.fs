@@ -24,6 +24,15 @@ module internal Jit =
 
     let private isOpen (t: Tensor) = match t.Op with Op.Literal _ -> false | _ -> not (Graph.isClosed t)
 
+    /// The first `count` storages are donated. One that occurs more than once is donated once; its other places get copies.
+    let private give (count: int) (storages: Storage[]) : Storage[] =
+        let copies = storages |> Array.mapi (fun i s -> if i < count && Array.exists (fun j -> obj.ReferenceEquals(storages[j], s)) [| 0 .. i - 1 |] then Buffers.copy s else null)
+        storages
+        |> Array.mapi (fun i s ->
+            if not (isNull copies[i]) then copies[i]
+            elif i < count then s.Donate "a jit-compiled function"
+            else s)
+
     /// A compiled form of `f`; of the argument's tensors, the first `donated argument` are used up by each call.
     let compile (donated: 'A -> int) (f: 'A -> 'B) : 'A -> 'B =
         let cache = ConcurrentDictionary<string, Compiled<'B>>()
@@ -52,7 +61,7 @@ module internal Jit =
                 let known = cache.ContainsKey signature
                 let compiled = cache.GetOrAdd(signature, make)
                 if known then Program.countHit ()
-                let arguments = values |> Array.mapi (fun i v -> let s = Program.storage v in if i < count then s.Donate "a jit-compiled function" else s)
+                let arguments = give count (values |> Array.map Program.storage)
                 let results = compiled.Program.Run(Array.append arguments compiled.Captured)
                 let templates = Tree.leaves compiled.Output
                 Tree.rebuild compiled.Output (Array.map2 (fun (t: Tensor) s -> Op.literal s t.Shape) templates results)

@@ -124,6 +124,54 @@ internal sealed class StepTests
         Assert.That(b.Item(), Is.EqualTo(4.8).Within(1e-6));
     }
 
+    private sealed class Distance(Parameter weight) : Module
+    {
+        public Parameter Weight { get; } = weight;
+
+        public override Tensor Forward(Tensor input) => (Weight - input).Square().Sum();
+    }
+
+    [Test]
+    public void ALossMayBeAModulesResultAndItsOwnGradient()
+    {
+        var w = Of(3);
+        var model = new Sequential(new Distance(w));
+        var optimizer = new SGD(model.Parameters(), lr: 0.25);
+        var loss = model.Forward(Tensor.Ones(1));
+        loss.Backward();
+        var seen = w.Grad!;
+        optimizer.Step();
+        Assert.That(loss.Item(), Is.EqualTo(4));
+        Assert.That(seen.Item(), Is.EqualTo(4));
+        Assert.That(w.Item(), Is.EqualTo(2));
+
+        // The loss is the parameter itself, and the new parameter is a value that something else asks for, too.
+        optimizer.ZeroGrad();
+        var same = w.Sum();
+        same.Backward();
+        optimizer.Step();
+        Assert.That(same.Item(), Is.EqualTo(2));
+        Assert.That(w.Item(), Is.EqualTo(1.75));
+    }
+
+    [Test]
+    public void AFailedStepLeavesTheParameters()
+    {
+        var table = new Embedding(3, 2);
+        var optimizer = new AdamW(table.Parameters());
+        table.Forward(Tensor.FromArray([0, 1])).Sum().Backward();
+        optimizer.Step();
+        var before = table.Weight.ToArray<float>();
+        optimizer.ZeroGrad();
+        table.Forward(Tensor.FromArray([0, 7])).Sum().Backward();
+        Assert.That(() => optimizer.Step(), Throws.Exception);
+        Assert.That(table.Weight.ToArray<float>(), Is.EqualTo(before));
+        optimizer.ZeroGrad();
+        table.Forward(Tensor.FromArray([0, 2])).Sum().Backward();
+        optimizer.Step();
+        Assert.That(table.Weight.ToArray<float>(), Is.Not.EqualTo(before));
+    }
+
     [Test]
     public void SnapshotsStayAsTheyAre()
     {

@@ -10,6 +10,7 @@ internal sealed class TrainingRun
 {
     private const int EstimateBatches = 20;
     private const int TrainLossWindow = 100;
+    private const int SettlingSteps = 10;
     private const int SampleTokens = 300;
     private const int JudgedTokens = 2000;
 
@@ -22,6 +23,7 @@ internal sealed class TrainingRun
     private readonly AdamW _optimizer;
     private readonly LossHistory _history;
     private readonly List<double> _stepSeconds = [];
+    private (long Steps, double Seconds) _timed;
     private long _step;
 
     public TrainingRun(TrainSettings settings, Corpus corpus, RunFolder folder, TrainingState? state, Reporter reporter, Interrupt interrupt)
@@ -97,7 +99,7 @@ internal sealed class TrainingRun
 
             var start = Stopwatch.GetTimestamp();
             var loss = Step();
-            _stepSeconds.Add(Stopwatch.GetElapsedTime(start).TotalSeconds);
+            Time(Stopwatch.GetElapsedTime(start).TotalSeconds);
             if (!double.IsFinite(loss))
             {
                 throw new UserException($"the loss became {Arguments.Show(loss)} at step {_step}; a smaller --lr may help. The last save is kept.");
@@ -139,15 +141,13 @@ internal sealed class TrainingRun
         return loss.Item();
     }
 
-    private double TokensPerSecond
+    /// <summary>Of training steps alone, and once they are steady: the first steps of a process compile.</summary>
+    private double TokensPerSecond => _timed.Seconds > 0 ? _timed.Steps * (double)_settings.Batch * _settings.Context / _timed.Seconds : 0;
+
+    private void Time(double seconds)
     {
-        get
-        {
-            // The first steps of a process compile; they are no measure of what follows.
-            var steady = _stepSeconds.Count > 20 ? _stepSeconds.Skip(10) : _stepSeconds;
-            var seconds = steady.Sum();
-            return seconds > 0 ? steady.Count() * (double)_settings.Batch * _settings.Context / seconds : 0;
-        }
+        _stepSeconds.Add(seconds);
+        _timed = _stepSeconds.Count == SettlingSteps + 1 ? (1, seconds) : (_timed.Steps + 1, _timed.Seconds + seconds);
     }
 
     private double ValidationLoss(IEnumerable<LanguageBatch> batches)

@@ -161,6 +161,10 @@ module internal Micro =
                 elif isUnsigned t then b.Add(MicroOp.ShiftRight(int c.Int), t, x)
                 else b.Add(MicroOp.ShiftRightSigned(int c.Int), t, x)
             | _ -> own (MicroOp.Call(if left then "Shl" else "Shr"))
+        // true is 1 in scalars and all ones in masks: only logic is the same on both.
+        let below strict x y =
+            if t = DType.Bool then b.Add((if strict then MicroOp.And else MicroOp.Or), DType.Bool, negate b x, y)
+            else test (if strict then MicroOp.Less else MicroOp.LessEqual) x y
         match op with
         | Binary.Add -> own MicroOp.Add
         | Binary.Sub -> own MicroOp.Sub
@@ -172,10 +176,10 @@ module internal Micro =
         | Binary.Rem -> own (MicroOp.Call "Rem")
         | Binary.Eq -> test MicroOp.Equal x y
         | Binary.Ne -> negate b (test MicroOp.Equal x y)
-        | Binary.Lt -> test MicroOp.Less x y
-        | Binary.Le -> test MicroOp.LessEqual x y
-        | Binary.Gt -> test MicroOp.Less y x
-        | Binary.Ge -> test MicroOp.LessEqual y x
+        | Binary.Lt -> below true x y
+        | Binary.Le -> below false x y
+        | Binary.Gt -> below true y x
+        | Binary.Ge -> below false y x
         | Binary.And -> own MicroOp.And
         | Binary.Or -> own MicroOp.Or
         | Binary.Xor -> own MicroOp.Xor

@@ -1,0 +1,102 @@
+/// Rewriting: every rule is a law, and what it makes of programs.
+[<FsCheck.NUnit.Properties(Arbitrary = [| typeof<Nanograd.Core.Tests.Programs.Programs> |])>]
+module Nanograd.Core.Tests.RewriteTests
+
+open System
+open System.Collections.Generic
+open NUnit.Framework
+open FsCheck.NUnit
+open Nanograd
+open Nanograd.Core.Tests.Programs
+
+let private x, y, w =
+    Op.input "x" DType.F64 [| 2; 3; 4 |], Op.input "y" DType.F64 [| 2; 3; 4 |], Op.input "w" DType.F64 [| 4; 5 |]
+
+let private nodes (roots: Tensor[]) = Graph.topological roots
+
+let private values (bindings: Dictionary<Hash, Storage>) (t: Tensor) = elements (Interpreter.evaluate bindings [| t |])[0]
+
+let private bound (number: int -> float) =
+    let bindings = Dictionary<Hash, Storage>()
+    for i, v in List.indexed [ x; y; w ] do
+        bindings[v.Hash] <- Program.storage (f64 v.Shape (Seq.init v.Count (fun k -> number (100 * i + k))))
+    bindings
+
+let private moderate = bound (fun k -> 0.3 + 1.7 * (numbers 3 300)[k] ** 2.0)
+let private special = [| nan; infinity; -infinity; 0.0; -0.0; -1.5; 1.0; 0.7 |]
+let private extreme = bound (fun k -> special[Random(k).Next special.Length])
+
+let private ruleNames = Rewrite.rules |> List.map (fun r -> r.Name)
+let private byName = Rewrite.rules |> List.map (fun r -> r.Name, r) |> dict
+
+/// Exact for infinities, and only so: x ** 0.5 of -infinity is infinity, sqrt says NaN.
+let private isExempt (r: Rule) =
+    r.Stage = Stage.Relaxed || r.Name.StartsWith("pow-half", StringComparison.Ordinal) || r.Name.StartsWith("int-", StringComparison.Ordinal)
+
+[<Test>]
+let ``rules have names of their own`` () = Assert.That(ruleNames, Is.Unique)
+
+[<TestCaseSource(nameof ruleNames)>]
+let ``rule`` (name: string) =
+    let r = byName[name]
+    let left = r.Sample x y w
+    Assert.That(Patterns.head left.Op, Is.EqualTo r.Head, "the sample is of another kind than the rule rewrites")
+    match r.Apply left with
+    | ValueNone -> Assert.Fail $"does not fire on its sample {Print.algebra left}"
+    | ValueSome right ->
+        Assert.That(Shape.describe right, Is.EqualTo(Shape.describe left))
+        Assert.That(right, Is.Not.EqualTo left)
+        let compare (bindings: Dictionary<Hash, Storage>) =
+            let expected = values bindings left
+            assertClose 1e-12 $"{Print.algebra left}  ->  {Print.algebra right}" expected (values bindings right)
+        compare moderate
+        if not (isExempt r) then compare extreme
+
+let private simplifiesWell (p: Sample) =
+    let once = Rewrite.simplify p.Roots
+    let before, after = (nodes p.Roots).Length, (nodes once).Length
+    if after > before then
+        failwith $"{before} nodes became {after}:\n" + String.Join("\n", once |> Array.map Print.algebra) |> ignore
+    for a, b in Array.zip p.Roots once do
+        if Shape.describe a <> Shape.describe b then failwith $"{Shape.describe a} became {Shape.describe b}"
+    for a, b in Array.zip once (Rewrite.simplify once) do
+        if a <> b then failwith $"not idempotent:\n{Print.algebra a}\nbecame\n{Print.algebra b}"
+    after <= before
+
+[<Law 200>]
+let ``simplify makes no program larger, and does nothing the second time: smooth`` (p: SmoothProgram) = simplifiesWell p
+
+[<Law 200>]
+let ``simplify makes no program larger, and does nothing the second time: any`` (p: TameProgram) = simplifiesWell p
+
+let private isPermute (t: Tensor) = match t.Op with Op.Movement(Movement.Permute _) -> true | _ -> false
+
+[<Test>]
+let ``a linear layer and its gradients contain no transposition`` () =
+    let x, w = Op.input "x" DType.F32 [| 8; 4 |], Op.input "w" DType.F32 [| 5; 4 |]
+    let y = matmul x (transpose w)
+    let all = Array.append [| y |] (Grad.gradient (sum (y * y)) [| x; w |])
+    Assert.That(nodes all |> Array.exists isPermute, "there is something to remove")
+    Assert.That(nodes (Rewrite.simplify all) |> Array.filter isPermute, Is.Empty)
+
+[<Test>]
+let ``the gradient of slices that make up a tensor is one concatenation`` () =
+    let qkv = Op.input "qkv" DType.F32 [| 2; 12 |]
+    let part i = slice 1 (4 * i) (4 * i + 4) qkv
+    let g = Rewrite.simplify (Grad.gradient (sum (sin (part 0) * cos (part 1) * exp (part 2))) [| qkv |])
+    let count f = nodes g |> Array.filter f |> Array.length
+    Assert.That(count (fun t -> match t.Op with Op.Movement(Movement.Concat _) -> true | _ -> false), Is.EqualTo 1)
+    Assert.That(count (fun t -> match t.Op with Op.Movement(Movement.Pad _) -> true | _ -> false), Is.EqualTo 0)
+
+[<Test>]
+let ``the gradient of softmax cross-entropy reads softmax - y`` () =
+    let z, y = Op.input "z" DType.F32 [| 4 |], Op.input "y" DType.F32 [| 4 |]
+    let g = Grad.gradient (-(sum (y * logSoftmax -1 z))) [| z |]
+    Assert.That(Print.algebra (Rewrite.pretty g[0]), Does.Contain "softmax")
+
+[<Test>]
+let ``trace names the rules that fired`` () =
+    let x = Op.input "x" DType.F32 [| 3 |]
+    let simple, fired = Rewrite.trace [| -(-x) |]
+    Assert.That(simple[0], Is.EqualTo x)
+    Assert.That(fired |> List.forall (fun (name, n) -> List.contains name ruleNames && n > 0) && fired.Length > 0)
