@@ -11,34 +11,15 @@ open System.Text
 open System.Threading
 
 // ------------------------------------------------------------------------------------------------ element types
-
 /// The type of a tensor's elements. The 16-bit floats are storage types: arithmetic on them is done in F32.
 [<RequireQualifiedAccess>]
 type DType =
-    | F64
-    | F32
-    | F16
-    | BF16
-    | I64
-    | I32
-    | U32
-    | U8
-    | I8
-    | Bool
-
+    | F64 | F32 | F16 | BF16 | I64 | I32 | U32 | U8 | I8 | Bool
     /// The short name, as in `f32[2,3]`.
     override d.ToString() =
         match d with
-        | F64 -> "f64"
-        | F32 -> "f32"
-        | F16 -> "f16"
-        | BF16 -> "bf16"
-        | I64 -> "i64"
-        | I32 -> "i32"
-        | U32 -> "u32"
-        | U8 -> "u8"
-        | I8 -> "i8"
-        | Bool -> "bool"
+        | F64 -> "f64" | F32 -> "f32" | F16 -> "f16" | BF16 -> "bf16" | Bool -> "bool"
+        | I64 -> "i64" | I32 -> "i32" | U32 -> "u32" | U8 -> "u8" | I8 -> "i8"
 
 /// Facts about element types.
 [<RequireQualifiedAccess>]
@@ -46,7 +27,6 @@ module DType =
     /// All element types, widest float first.
     let all =
         [ DType.F64; DType.F32; DType.F16; DType.BF16; DType.I64; DType.I32; DType.U32; DType.U8; DType.I8; DType.Bool ]
-
     /// Bytes of one element.
     let size (d: DType) =
         match d with
@@ -54,23 +34,19 @@ module DType =
         | DType.F32 | DType.I32 | DType.U32 -> 4
         | DType.F16 | DType.BF16 -> 2
         | DType.U8 | DType.I8 | DType.Bool -> 1
-
     /// True of f64, f32, f16 and bf16.
     let isFloat (d: DType) =
         match d with
         | DType.F64 | DType.F32 | DType.F16 | DType.BF16 -> true
         | DType.I64 | DType.I32 | DType.U32 | DType.U8 | DType.I8 | DType.Bool -> false
-
     /// True of the signed and unsigned integers; bool is not one.
     let isInteger (d: DType) = not (isFloat d) && d <> DType.Bool
-
     /// The type that arithmetic on `d` is done in: f32 for the 16-bit floats, i64 for bool, otherwise `d`.
     let arithmetic (d: DType) =
         match d with
         | DType.F16 | DType.BF16 -> DType.F32
         | DType.Bool -> DType.I64
         | DType.F64 | DType.F32 | DType.I64 | DType.I32 | DType.U32 | DType.U8 | DType.I8 -> d
-
     let private rank (d: DType) = // position inside its kind (bool, integer, float)
         match d with
         | DType.Bool -> 0
@@ -80,7 +56,6 @@ module DType =
         | DType.F16 | DType.BF16 -> 4
         | DType.F32 -> 5
         | DType.F64 -> 6
-
     /// The type of the result of an operation on `a` and `b`: PyTorch's table; mixed signs take the next wider signed type.
     let promote (a: DType) (b: DType) =
         if a = b then a
@@ -96,14 +71,11 @@ module DType =
 type Hash =
     { High: uint64
       Low: uint64 }
-
     override h.GetHashCode() = int h.Low
     override h.Equals(other) = match other with :? Hash as o -> h.High = o.High && h.Low = o.Low | _ -> false
     override h.ToString() = h.High.ToString "x16" + h.Low.ToString "x16"
-
     interface IEquatable<Hash> with
         member h.Equals(o) = h.High = o.High && h.Low = o.Low
-
     /// Mixes one word into the hash (a multiply-fold of each half with its own odd constant).
     member h.Add(word: uint64) =
         let fold (x: uint64) (k: uint64) =
@@ -112,12 +84,10 @@ type Hash =
             high ^^^ low
         { High = fold (h.High ^^^ word ^^^ 0x9E3779B97F4A7C15UL) 0xBF58476D1CE4E5B9UL + BitOperations.RotateLeft(h.Low, 23)
           Low = fold (h.Low ^^^ BitOperations.RotateLeft(word, 31) ^^^ 0xD6E8FEB86659FD93UL) 0xA0761D6478BD642FUL + h.High }
-
     member h.Add(word: int) = h.Add(uint64 (uint32 word))
     member h.Add(o: Hash) = h.Add(o.High).Add(o.Low)
     member h.Add(words: int[]) = Array.fold (fun (acc: Hash) (w: int) -> acc.Add w) (h.Add words.Length) words
     member h.Add(text: string) = Seq.fold (fun (acc: Hash) (c: char) -> acc.Add(int c)) (h.Add text.Length) text
-
     /// The empty hash.
     static member Zero = { High = 0x243F6A8885A308D3UL; Low = 0x13198A2E03707344UL }
 
@@ -126,10 +96,8 @@ type Hash =
 type Constant =
     { DType: DType
       Bits: uint64 }
-
     /// The number as a float.
     member c.Float = if DType.isFloat c.DType then BitConverter.UInt64BitsToDouble c.Bits else float (int64 c.Bits)
-
     /// The number as an integer (floats are truncated).
     member c.Int = if DType.isFloat c.DType then int64 (BitConverter.UInt64BitsToDouble c.Bits) else int64 c.Bits
 
@@ -140,10 +108,8 @@ module Constant =
     let bfloat16Bits (x: float32) =
         let b = BitConverter.SingleToUInt32Bits x
         if Single.IsNaN x then uint16 ((b >>> 16) ||| 0x40u) else uint16 ((b + 0x7FFFu + ((b >>> 16) &&& 1u)) >>> 16)
-
     /// The float that bfloat16 bits stand for.
     let ofBfloat16Bits (bits: uint16) = BitConverter.UInt32BitsToSingle(uint32 bits <<< 16)
-
     /// An integer wrapped into the range of an integer type (bool: zero or not).
     let wrap (dtype: DType) (x: int64) =
         match dtype with
@@ -153,7 +119,6 @@ module Constant =
         | DType.I8 -> int64 (sbyte x)
         | DType.Bool -> if x = 0L then 0L else 1L
         | DType.I64 | DType.F64 | DType.F32 | DType.F16 | DType.BF16 -> x
-
     /// A float rounded to a float type.
     let round (dtype: DType) (x: float) =
         match dtype with
@@ -161,14 +126,12 @@ module Constant =
         | DType.F16 -> float (float32 (Half.op_Explicit x: Half))
         | DType.BF16 -> float (ofBfloat16Bits (bfloat16Bits (float32 x)))
         | DType.F64 | DType.I64 | DType.I32 | DType.U32 | DType.U8 | DType.I8 | DType.Bool -> x
-
     /// The constant of type `dtype` nearest to the integer.
     let ofInt (dtype: DType) (x: int64) =
         if DType.isFloat dtype then // not by way of double, which would round twice
             let nearest = if dtype = DType.F64 then float x else float (float32 x)
             { DType = dtype; Bits = BitConverter.DoubleToUInt64Bits(round dtype nearest) }
         else { DType = dtype; Bits = uint64 (wrap dtype x) }
-
     /// The constant of type `dtype` nearest to the float. Integer types truncate; what does not fit is clamped, NaN is zero.
     let ofFloat (dtype: DType) (x: float) =
         let saturate low high = if Double.IsNaN x then 0L elif x <= float low then low elif x >= float high then high else int64 x
@@ -189,21 +152,17 @@ type Storage(dtype: DType, length: int, pointer: nativeint, owner: obj) =
     let mutable pointer = pointer
     let mutable owner = owner
     let mutable donatedTo: string = null
-
     /// A number that no other storage of this process has.
     member _.Id = id
     member _.DType = dtype
     member _.Length = length
-
     /// The first element, in row-major order without gaps. Raises if the storage was donated.
     member _.Pointer =
         if not (isNull donatedTo) then
             raise (InvalidOperationException $"This tensor was donated to {donatedTo}, which reused its memory; use that program's results, or do not donate.")
         pointer
-
     member _.Owner = owner
     member _.IsDonated = not (isNull donatedTo)
-
     /// Gives the memory away: afterwards, reading this storage raises an error that names `receiver`.
     member s.Donate(receiver: string) =
         let moved = Storage(dtype, length, s.Pointer, owner)
@@ -213,51 +172,18 @@ type Storage(dtype: DType, length: int, pointer: nativeint, owner: obj) =
         moved
 
 // ------------------------------------------------------------------------------------------------ the primitives
-
 /// Elementwise functions of one argument.
 [<RequireQualifiedAccess>]
 type Unary =
-    | Neg
-    | Abs
-    | Sign
-    | Exp
-    | Log
-    | Log1p
-    | Expm1
-    | Sqrt
-    | Rsqrt
-    | Sin
-    | Cos
-    | Atan
-    | Tanh
-    | Erf
-    | Floor
-    | Ceil
-    | Round
-    | Not
+    | Neg | Abs | Sign | Exp | Log | Log1p | Expm1 | Sqrt | Rsqrt
+    | Sin | Cos | Atan | Tanh | Erf | Floor | Ceil | Round | Not
 
 /// Elementwise functions of two arguments. Comparisons give bool; shifts and bit operations are for integers (and, or, xor: bool too).
 [<RequireQualifiedAccess>]
 type Binary =
-    | Add
-    | Sub
-    | Mul
-    | Div
-    | Pow
-    | Max
-    | Min
-    | Rem
-    | Eq
-    | Ne
-    | Lt
-    | Le
-    | Gt
-    | Ge
-    | And
-    | Or
-    | Xor
-    | Shl
-    | Shr
+    | Add | Sub | Mul | Div | Pow | Max | Min | Rem
+    | Eq | Ne | Lt | Le | Gt | Ge | And | Or
+    | Xor | Shl | Shr
 
 /// The number of a union case, read without allocating: the accessor is found once per union type.
 [<AbstractClass; Sealed>]
@@ -265,7 +191,6 @@ type internal Case<'u> private () =
     static let read =
         let getter = typeof<'u>.GetProperty("Tag").GetGetMethod true
         Delegate.CreateDelegate(typeof<Func<'u, int>>, getter) :?> Func<'u, int>
-
     static let names = FSharp.Reflection.FSharpType.GetUnionCases typeof<'u> |> Array.map (fun c -> c.Name.ToLowerInvariant())
     static member Number(case: 'u) = read.Invoke case
     static member Name(case: 'u) = names[read.Invoke case]
@@ -277,17 +202,10 @@ module internal Case =
 /// How an axis is folded into one value.
 [<RequireQualifiedAccess>]
 type Reduction =
-    | Sum
-    | Prod
-    | Max
-    | Min
+    | Sum | Prod | Max | Min
 
 /// Windows along one axis: `Size` elements each, `Dilation` apart inside a window, windows `Step` apart.
-type Window =
-    { Axis: int
-      Size: int
-      Step: int
-      Dilation: int }
+type Window = { Axis: int; Size: int; Step: int; Dilation: int }
 
 /// Changes of where elements stand; no element is computed.
 [<RequireQualifiedAccess>]
@@ -310,20 +228,11 @@ type Movement =
     | Fold of Window * length: int
 
 /// Which axes a contraction sums over, and which are batches. Result axes: batch, then the left's free axes, then the right's.
-type Contraction =
-    { LeftBatch: int[]
-      RightBatch: int[]
-      LeftSum: int[]
-      RightSum: int[] }
+type Contraction = { LeftBatch: int[]; RightBatch: int[]; LeftSum: int[]; RightSum: int[] }
 
 /// A convolution of [batch; channels; spatial...] with [out; channels/groups; spatial...], as cross-correlation. Padding may be negative (crops).
 type Convolution =
-    { Strides: int[]
-      PadLow: int[]
-      PadHigh: int[]
-      LeftDilation: int[]
-      RightDilation: int[]
-      Groups: int }
+    { Strides: int[]; PadLow: int[]; PadHigh: int[]; LeftDilation: int[]; RightDilation: int[]; Groups: int }
 
 /// Reading and writing at places that are themselves data. Indices out of range are errors when the program runs.
 [<RequireQualifiedAccess>]
@@ -381,7 +290,6 @@ type Op =
     | Checkpoint of Lambda
     /// One result of a primitive with several (Sort, TopK, Scan, Custom, Checkpoint).
     | Item of index: int
-
     /// Attributes and kind, as a hash.
     member op.Hash: Hash =
         let tag (n: int) = Hash.Zero.Add n
@@ -429,42 +337,28 @@ type Op =
             | None -> h
         | Checkpoint l -> (tag 54).Add l.Hash
         | Item i -> (tag 55).Add i
-
     override op.Equals(other) = match other with :? Op as o -> op.Hash = o.Hash | _ -> false
     override op.GetHashCode() = op.Hash.GetHashCode()
 
 /// A loop: `Length` times the body, from `Captured ++ carries ++ slices` to `carries ++ outputs`.
-and [<NoComparison>] Scan =
-    { Body: Lambda
-      Captured: int
-      Carried: int
-      Length: int
-      Reverse: bool }
+and [<NoComparison>] Scan = { Body: Lambda; Captured: int; Carried: int; Length: int; Reverse: bool }
 
 /// A named function whose gradient, if given, maps (operands ++ cotangents of the results) to cotangents of the operands.
-and [<NoComparison>] Custom =
-    { Name: string
-      Body: Lambda
-      Gradient: Lambda option }
+and [<NoComparison>] Custom = { Name: string; Body: Lambda; Gradient: Lambda option }
 
 /// A closed function: its body mentions its parameters and nothing else outside. Equal bodies have equal hashes.
-and [<NoComparison>] Lambda =
-    { Params: (DType * int[])[]
-      Results: Tensor[]
-      Hash: Hash }
+and [<NoComparison>] Lambda = { Params: (DType * int[])[]; Results: Tensor[]; Hash: Hash }
 
 /// An immutable expression. Two tensors are equal when they are the same expression (not when their values are equal).
 and [<Sealed; AllowNullLiteral; StructuredFormatDisplay("{Display}")>] Tensor
     internal (op: Op, inputs: Tensor[], dtype: DType, shape: int[]) =
     // Printing is further down and evaluation in a later file: both are found by name, once.
     static let show = lazy ((typeof<Tensor>.Assembly.GetType "Nanograd.Print").GetMethod("display").CreateDelegate<Func<Tensor, string>>())
-
     let hash =
         let mutable h = op.Hash.Add(Case.number dtype).Add shape
         for i in inputs do
             h <- h.Add(i.Hash: Hash)
         h
-
     /// The primitive that makes this tensor.
     member _.Op = op
     /// Its operands.
@@ -484,23 +378,17 @@ and [<Sealed; AllowNullLiteral; StructuredFormatDisplay("{Display}")>] Tensor
     override t.ToString() = t.Display
     /// What F# Interactive, %A and ToString show: the value of a closed expression, the algebra of an open one.
     member t.Display = show.Value.Invoke t
-
     interface IEquatable<Tensor> with
         member t.Equals(o) = not (isNull o) && t.Hash = o.Hash
 
 // ------------------------------------------------------------------------------------------------ shapes and their errors
-
 /// A shape or type mistake, found when the expression is built. The message reads `op: required, got ...; hint`.
 [<Sealed>]
 type ShapeException(op: string, required: string, got: string, hint: string) =
     inherit ArgumentException(op + ": " + required + ", got " + got + (if hint = "" then "" else "; " + hint))
-    /// The operation that refused its operands.
     member _.Operation = op
-    /// What it requires.
     member _.Required = required
-    /// What it was given.
     member _.Got = got
-    /// What to try instead; may be empty.
     member _.Hint = hint
 
 /// Extents and what can be said of them.
@@ -508,41 +396,34 @@ type ShapeException(op: string, required: string, got: string, hint: string) =
 module Shape =
     /// `[2,3]`.
     let show (shape: int[]) = "[" + String.Join(",", shape) + "]"
-
     /// `f32[2,3]`.
     let describe (t: Tensor) = t.DType.ToString() + show t.Shape
-
     /// The number of elements.
     let count (shape: int[]) =
         let total = Array.fold (fun (n: int64) (e: int) -> n * int64 e) 1L shape
         if total > int64 Int32.MaxValue then raise (ShapeException("shape", $"a tensor holds at most {Int32.MaxValue} elements", show shape, ""))
         int total
-
     /// Row-major strides, in elements.
     let strides (shape: int[]) =
         let result = Array.create shape.Length 1
         for i in shape.Length - 2 .. -1 .. 0 do
             result[i] <- result[i + 1] * shape[i + 1]
         result
-
     /// Raises the one kind of error that constructors raise.
     let fail (op: string) (required: string) (hint: string) (operands: Tensor list) : 'a =
         raise (ShapeException(op, required, String.Join(" x ", List.map describe operands), hint))
-
     /// Axis `axis` of a tensor of rank `rank`; negative axes count from the end.
     let axis (op: string) (operand: Tensor) (axis: int) =
         let rank = operand.Rank
         if axis < -rank || axis >= rank then
             fail op $"axis {axis} must be between {-rank} and {rank - 1}" (if rank = 0 then "a scalar has no axes" else "") [ operand ]
         if axis < 0 then axis + rank else axis
-
     /// Several axes, normalised, sorted and distinct.
     let axes (op: string) (operand: Tensor) (requested: seq<int>) =
         let result = requested |> Seq.map (axis op operand) |> Seq.toArray
         if (Array.distinct result).Length <> result.Length then
             fail op $"axes must be distinct, not {show result}" "" [ operand ]
         Array.sort result
-
     /// NumPy's rule: aligned at the last axis, extents must be equal or 1.
     let tryBroadcast (a: int[]) (b: int[]) =
         let rank = max a.Length b.Length
@@ -553,14 +434,12 @@ module Shape =
         | Some i -> Error(i - rank, extent a i, extent b i)
 
 // ------------------------------------------------------------------------------------------------ smart constructors
-
 /// The constructors: the only way to make a Tensor. Each checks its operands (the shape rule of its primitive) and raises a
 /// ShapeException that says what was required and what was got. They normalise only what is always true: types, broadcasting, no-ops.
 [<RequireQualifiedAccess>]
 module Op =
     let private node op inputs dtype shape = Tensor(op, inputs, dtype, shape)
     let mutable private inputs = 0L
-
     let private checkCount op (shape: int[]) =
         if Array.exists (fun e -> e < 0) shape then
             raise (ShapeException(op, "extents must not be negative", Shape.show shape, ""))
@@ -569,24 +448,19 @@ module Op =
             raise (ShapeException(op, $"a tensor holds at most {Int32.MaxValue} elements", Shape.show shape, "split it into parts"))
 
     // ---- leaves
-
     /// A value in memory.
     let literal (storage: Storage) (shape: int[]) =
         if Shape.count shape <> storage.Length then
             raise (ShapeException("literal", $"{Shape.show shape} needs {Shape.count shape} elements", string storage.Length, ""))
         node (Op.Literal storage) [||] storage.DType shape
-
     /// A new variable, different from every other.
     let input (name: string) (dtype: DType) (shape: int[]) =
         checkCount "input" shape
         node (Op.Input(Interlocked.Increment &inputs, name)) [||] dtype shape
-
     /// Parameter `index` of a Lambda.
     let parameter (index: int) (dtype: DType) (shape: int[]) = node (Op.Parameter index) [||] dtype shape
-
     /// A scalar.
     let constant (c: Constant) = node (Op.Const c) [||] c.DType [||]
-
     /// The index along `axis` at every element, as an integer or arithmetic float type.
     let iota (dtype: DType) (shape: int[]) (axis: int) =
         checkCount "iota" shape
@@ -595,7 +469,6 @@ module Op =
         if dtype = DType.Bool || DType.arithmetic dtype <> dtype then
             raise (ShapeException("iota", "type must be f32, f64 or an integer", string dtype, ""))
         node (Op.Iota axis) [||] dtype shape
-
     /// 32 random bits per element, from a key of two words.
     let randomBits (key: Tensor) (shape: int[]) =
         checkCount "randomBits" shape
@@ -604,7 +477,6 @@ module Op =
         node Op.RandomBits [| key |] DType.U32 shape
 
     // ---- movement
-
     /// Values converted to another type.
     let rec cast (dtype: DType) (x: Tensor) =
         if x.DType = dtype then x
@@ -614,14 +486,12 @@ module Op =
                 constant (if DType.isFloat c.DType then Constant.ofFloat dtype c.Float else Constant.ofInt dtype c.Int)
             | Op.Movement Movement.Broadcast -> node (Op.Movement Movement.Broadcast) [| cast dtype x.Inputs[0] |] dtype x.Shape
             | _ -> node Op.Cast [| x |] dtype x.Shape
-
     /// The same bits read as another type of the same size.
     let bitCast (dtype: DType) (x: Tensor) =
         if x.DType = dtype then x
         elif DType.size dtype <> DType.size x.DType || dtype = DType.Bool || x.DType = DType.Bool then
             Shape.fail "bitCast" $"both types must have the same size and not be bool, not {dtype}" "use cast to convert values" [ x ]
         else node Op.BitCast [| x |] dtype x.Shape
-
     /// The same elements in row-major order under another shape; one extent may be -1.
     let reshape (shape: int[]) (x: Tensor) =
         let known = Array.fold (fun acc e -> if e = -1 then acc else acc * e) 1 shape
@@ -633,7 +503,6 @@ module Op =
         else
             let source = match x.Op with Op.Movement Movement.Reshape -> x.Inputs[0] | _ -> x
             if source.Shape = target then source else node (Op.Movement Movement.Reshape) [| source |] x.DType target
-
     /// Axis i of the result is axis `permutation[i]` of the operand.
     let permute (permutation: int[]) (x: Tensor) =
         let p = permutation |> Array.map (Shape.axis "permute" x)
@@ -641,7 +510,6 @@ module Op =
             Shape.fail "permute" $"{Shape.show permutation} must name every axis once" "" [ x ]
         if p = Array.init x.Rank id then x
         else node (Op.Movement(Movement.Permute p)) [| x |] x.DType (p |> Array.map (fun a -> x.Shape[a]))
-
     /// Stretched to `shape` by NumPy's rule: new axes in front, axes of extent 1 repeated.
     let broadcast (shape: int[]) (x: Tensor) =
         checkCount "broadcast" shape
@@ -651,7 +519,6 @@ module Op =
         let lifted = reshape (Array.append (Array.create (shape.Length - x.Rank) 1) x.Shape) x
         if lifted.Shape = shape then lifted
         else node (Op.Movement Movement.Broadcast) [| lifted |] x.DType shape
-
     /// Elements starts, starts + steps, ... before `stops` of every axis (steps positive, bounds inside the axis).
     let slice (starts: int[]) (stops: int[]) (steps: int[]) (x: Tensor) =
         if starts.Length <> x.Rank || stops.Length <> x.Rank || steps.Length <> x.Rank then
@@ -662,7 +529,6 @@ module Op =
         let extents = Array.init x.Rank (fun i -> (stops[i] - starts[i] + steps[i] - 1) / steps[i])
         if extents = x.Shape then x
         else node (Op.Movement(Movement.Slice(starts, steps))) [| x |] x.DType extents
-
     /// `value` (a scalar of the same type) before, after and between the elements of every axis. All amounts are at least 0.
     let pad (low: int[]) (high: int[]) (interior: int[]) (value: Tensor) (x: Tensor) =
         if low.Length <> x.Rank || high.Length <> x.Rank || interior.Length <> x.Rank || value.Rank <> 0 || value.DType <> x.DType then
@@ -673,13 +539,11 @@ module Op =
         checkCount "pad" shape
         if shape = x.Shape then x
         else node (Op.Movement(Movement.Pad(low, high, interior))) [| x; value |] x.DType shape
-
     /// The elements in opposite order along `axes`.
     let reverse (axes: seq<int>) (x: Tensor) =
         let axes = Shape.axes "reverse" x axes |> Array.filter (fun a -> x.Shape[a] > 1)
         if axes.Length = 0 then x
         else node (Op.Movement(Movement.Reverse axes)) [| x |] x.DType x.Shape
-
     /// Joined along `axis`; the other extents and the types must agree.
     let concat (axis: int) (xs: Tensor[]) =
         if xs.Length = 0 then raise (ShapeException("concat", "at least one operand is needed", "none", ""))
@@ -693,13 +557,11 @@ module Op =
             shape[axis] <- Array.sumBy (fun (x: Tensor) -> x.Shape[axis]) xs
             checkCount "concat" shape
             if xs.Length = 1 then xs[0] else node (Op.Movement(Movement.Concat axis)) xs xs[0].DType shape
-
     let private windows op (w: Window) length (x: Tensor) =
         let span = (w.Size - 1) * w.Dilation + 1
         if w.Size < 1 || w.Step < 1 || w.Dilation < 1 || span > length then
             Shape.fail op $"windows of {w.Size} (dilation {w.Dilation}, step {w.Step}) must fit an axis of {length}" "" [ x ]
         (length - span) / w.Step + 1
-
     /// Overlapping windows along an axis: [..; n; ..] to [..; windows; ..; size].
     let unfold (w: Window) (x: Tensor) =
         let w = { w with Axis = Shape.axis "unfold" x w.Axis }
@@ -707,7 +569,6 @@ module Op =
         let shape = Array.append (Array.mapi (fun i e -> if i = w.Axis then count else e) x.Shape) [| w.Size |]
         checkCount "unfold" shape
         node (Op.Movement(Movement.Unfold w)) [| x |] x.DType shape
-
     /// The adjoint of unfold: [..; windows; ..; size] summed onto [..; length; ..].
     let fold (w: Window) (length: int) (x: Tensor) =
         if x.Rank < 2 || w.Axis < 0 || w.Axis > x.Rank - 2 || x.Shape[x.Rank - 1] <> w.Size || windows "fold" w length x <> x.Shape[w.Axis] then
@@ -719,7 +580,6 @@ module Op =
         if x.DType = DType.Bool then result else cast x.DType result
 
     // ---- elementwise
-
     /// An elementwise function of one tensor. Float functions take integers as f32, and 16-bit floats by way of f32.
     let unary (u: Unary) (x: Tensor) =
         let name = Case.name u
@@ -737,7 +597,6 @@ module Op =
         | Unary.Floor | Unary.Ceil | Unary.Round -> if DType.isFloat x.DType then inFloat () else x
         | Unary.Exp | Unary.Log | Unary.Log1p | Unary.Expm1 | Unary.Sqrt | Unary.Rsqrt | Unary.Sin | Unary.Cos | Unary.Atan | Unary.Tanh | Unary.Erf ->
             inFloat ()
-
     let private align name (x: Tensor) (y: Tensor) =
         if x.Shape = y.Shape then x, y
         else
@@ -746,7 +605,6 @@ module Op =
             | Error(axis, a, b) ->
                 let hint = if x.Rank = y.Rank then "" else "axes are aligned at the last one; reshape to line them up"
                 Shape.fail name $"shapes must broadcast (axis {axis}: {a} and {b})" hint [ x; y ]
-
     /// An elementwise function of two tensors, after promotion and broadcasting.
     let binary (b: Binary) (x: Tensor) (y: Tensor) =
         let name = Case.name b
@@ -766,7 +624,6 @@ module Op =
         | Binary.Shl | Binary.Shr ->
             if not (DType.isInteger common) then Shape.fail name "operands must be integers" "" [ x; y ]
             apply common common
-
     /// `a` where the condition holds, else `b`.
     let select (condition: Tensor) (a: Tensor) (b: Tensor) =
         if condition.DType <> DType.Bool then Shape.fail "select" "the condition must be bool" "compare it with something" [ condition; a; b ]
@@ -777,7 +634,6 @@ module Op =
         node Op.Select [| condition; cast t a; cast t b |] t a.Shape
 
     // ---- reductions
-
     /// Folded over `axes`, which disappear. Axes at the end and axes before them are two primitives: their orders of summation differ.
     let rec reduce (r: Reduction) (axes: seq<int>) (x: Tensor) : Tensor =
         let name = Case.name r
@@ -799,14 +655,12 @@ module Op =
                 if axes.Length = 0 then x
                 else node (Op.Reduce(r, axes)) [| x |] x.DType (x.Shape |> Array.indexed |> Array.filter (fun (i, _) -> not (Array.contains i axes)) |> Array.map snd)
             x |> over trailing |> over leading
-
     /// Index (i64) of the first largest or smallest element along an axis, which disappears.
     let argReduce (largest: bool) (axis: int) (x: Tensor) =
         let name = if largest then "argMax" else "argMin"
         let axis = Shape.axis name x axis
         if x.Shape[axis] = 0 then Shape.fail name $"axis {axis} must not be empty" "" [ x ]
         node (Op.ArgReduce(largest, axis)) [| cast (DType.arithmetic x.DType) x |] DType.I64 (Array.removeAt axis x.Shape)
-
     /// Running sums along an axis, from its start or (reverse) from its end.
     let cumSum (axis: int) (reverse: bool) (x: Tensor) =
         let axis = Shape.axis "cumSum" x axis
@@ -815,7 +669,6 @@ module Op =
         if x.DType = DType.Bool then result else cast x.DType result
 
     // ---- contraction
-
     /// The sum over the named axes of products of two tensors: XLA's dot_general.
     let dot (c: Contraction) (x: Tensor) (y: Tensor) =
         let sameLength = c.LeftBatch.Length = c.RightBatch.Length && c.LeftSum.Length = c.RightSum.Length
@@ -834,31 +687,6 @@ module Op =
         let t = DType.arithmetic common
         let result = node (Op.Dot c) [| cast t x; cast t y |] t shape
         if common = DType.Bool then result else cast common result
-
-    /// PyTorch's matmul: the last axis of x with the last but one of y; leading axes are batches that broadcast; vectors are promoted.
-    let rec matmul (x: Tensor) (y: Tensor) : Tensor =
-        if x.Rank = 0 || y.Rank = 0 then Shape.fail "matmul" "operands must have at least one axis" "use * for scalars" [ x; y ]
-        elif x.Rank = 1 then
-            let r = matmul (reshape [| 1; x.Count |] x) y
-            reshape (Array.removeAt (if y.Rank = 1 then 0 else r.Rank - 2) r.Shape) r
-        elif y.Rank = 1 then
-            let r = matmul x (reshape [| y.Count; 1 |] y)
-            reshape (Array.removeAt (r.Rank - 1) r.Shape) r
-        else
-            let inner, other = x.Shape[x.Rank - 1], y.Shape[y.Rank - 2]
-            if inner <> other then
-                let hint = if y.Shape[y.Rank - 1] = inner then "transpose the second?" else ""
-                Shape.fail "matmul" $"inner axes must agree ({inner} and {other})" hint [ x; y ]
-            if y.Rank = 2 then dot { LeftBatch = [||]; RightBatch = [||]; LeftSum = [| x.Rank - 1 |]; RightSum = [| 0 |] } x y
-            else
-                match Shape.tryBroadcast x.Shape[.. x.Rank - 3] y.Shape[.. y.Rank - 3] with
-                | Error(_, a, b) -> Shape.fail "matmul" $"batch axes must broadcast ({a} and {b})" "" [ x; y ]
-                | Ok batch ->
-                    let lift (t: Tensor) = broadcast (Array.append batch t.Shape[t.Rank - 2 ..]) t
-                    let axes = Array.init batch.Length id
-                    let n = batch.Length
-                    dot { LeftBatch = axes; RightBatch = axes; LeftSum = [| n + 1 |]; RightSum = [| n |] } (lift x) (lift y)
-
     /// Convolution (cross-correlation, as everywhere in deep learning).
     let conv (c: Convolution) (x: Tensor) (w: Tensor) =
         let spatial = x.Rank - 2
@@ -883,45 +711,38 @@ module Op =
         if t = DType.Bool then result else cast t result
 
     // ---- indexing and order
-
     let private checkIndices op (x: Tensor) (indices: Tensor) axis batch =
         if indices.DType <> DType.I64 && indices.DType <> DType.I32 then Shape.fail op "indices must be i32 or i64" "cast them" [ x; indices ]
         let axis = Shape.axis op x axis
         if batch < 0 || batch > axis || batch > indices.Rank || Array.exists (fun i -> x.Shape[i] <> indices.Shape[i]) [| 0 .. batch - 1 |] then
             Shape.fail op $"the first {batch} axes must be batches shared with the indices, before axis {axis}" "" [ x; indices ]
         axis, Array.concat [ x.Shape[.. axis - 1]; indices.Shape[batch..]; x.Shape[axis + 1 ..] ]
-
     /// Elements of x at `indices` along `axis`: x.shape[..axis] ++ indices.shape[batch..] ++ x.shape[axis+1..].
     let gather (axis: int) (batch: int) (x: Tensor) (indices: Tensor) =
         let axis, shape = checkIndices "gather" x indices axis batch
         checkCount "gather" shape
         node (Op.Indexing(Indexing.Gather(axis, batch))) [| x; indices |] x.DType shape
-
     /// `target` with each update added where `gather` with the same indices would read it.
     let scatterAdd (axis: int) (batch: int) (target: Tensor) (indices: Tensor) (updates: Tensor) =
         let axis, shape = checkIndices "scatterAdd" target indices axis batch
         if updates.Shape <> shape || updates.DType <> target.DType || DType.arithmetic target.DType <> target.DType then
             Shape.fail "scatterAdd" $"updates must have the target's arithmetic type and the shape {Shape.show shape}" "" [ target; indices; updates ]
         node (Op.Indexing(Indexing.ScatterAdd(axis, batch))) [| target; indices; updates |] target.DType target.Shape
-
     let private checkStarts op (x: Tensor) (starts: Tensor[]) =
         if starts.Length <> x.Rank || Array.exists (fun (s: Tensor) -> s.Rank <> 0 || (s.DType <> DType.I64 && s.DType <> DType.I32)) starts then
             Shape.fail op "there must be one i32 or i64 scalar start per axis" "" (x :: List.ofArray starts)
-
     /// `sizes` elements of each axis from `starts` (rank-0 tensors).
     let dynamicSlice (starts: Tensor[]) (sizes: int[]) (x: Tensor) =
         checkStarts "dynamicSlice" x starts
         if sizes.Length <> x.Rank || Array.exists2 (fun s e -> s < 0 || s > e) sizes x.Shape then
             Shape.fail "dynamicSlice" $"sizes {Shape.show sizes} must fit the operand" "" [ x ]
         node (Op.Indexing Indexing.DynamicSlice) (Array.append [| x |] starts) x.DType sizes
-
     /// x with `update` written at `starts`.
     let dynamicUpdate (starts: Tensor[]) (update: Tensor) (x: Tensor) =
         checkStarts "dynamicUpdate" x starts
         if update.DType <> x.DType || update.Rank <> x.Rank || Array.exists2 (fun s e -> s > e) update.Shape x.Shape then
             Shape.fail "dynamicUpdate" "the update must have the operand's type and rank, and fit in it" "" [ x; update ]
         node (Op.Indexing Indexing.DynamicUpdate) (Array.append [| x; update |] starts) x.DType x.Shape
-
     /// The types and shapes of everything a node computes: one entry, except for primitives with several results.
     let results (t: Tensor) =
         match t.Op with
@@ -933,18 +754,14 @@ module Op =
         | Op.Literal _ | Op.Input _ | Op.Parameter _ | Op.Const _ | Op.Iota _ | Op.RandomBits | Op.Unary _ | Op.Binary _ | Op.Select | Op.Cast
         | Op.BitCast | Op.Movement _ | Op.Reduce _ | Op.ArgReduce _ | Op.CumSum _ | Op.Dot _ | Op.Conv _ | Op.Indexing _ | Op.Item _ ->
             [| t.DType, t.Shape |]
-
     /// The results of a primitive with several, one tensor each.
     let items (call: Tensor) = results call |> Array.mapi (fun i (dtype, shape) -> node (Op.Item i) [| call |] dtype shape)
-
     let private call op (operands: Tensor[]) (dtype, shape) = items (node op operands dtype shape)
-
     /// Sorted along an axis, stably: values and their former indices (i64).
     let sort (axis: int) (descending: bool) (x: Tensor) =
         let axis = Shape.axis "sort" x axis
         let r = call (Op.Sort(axis, descending)) [| x |] (x.DType, x.Shape)
         r[0], r[1]
-
     /// The k largest along the last axis, largest first: values and indices (i64).
     let topK (k: int) (x: Tensor) =
         if x.Rank = 0 || k < 0 || k > x.Shape[x.Rank - 1] then Shape.fail "topK" $"k = {k} must be between 0 and the last extent" "" [ x ]
@@ -952,14 +769,12 @@ module Op =
         r[0], r[1]
 
     // ---- calls
-
     let private checkOperands op (lambda: Lambda) (operands: Tensor[]) =
         let wanted = lambda.Params
         if wanted.Length <> operands.Length || Array.exists2 (fun (d, s: int[]) (t: Tensor) -> t.DType <> d || t.Shape <> s) wanted operands then
             let required = String.Join(" x ", wanted |> Array.map (fun (d, s) -> string d + Shape.show s))
             Shape.fail op $"operands must be {required}" "" (List.ofArray operands)
         if lambda.Results.Length = 0 then raise (ShapeException(op, "the function must have results", "none", ""))
-
     /// A loop over slices of the scanned operands. `operands` are captured values, initial carries and scanned inputs, in that order.
     let scan (s: Scan) (operands: Tensor[]) =
         let inner = operands |> Array.mapi (fun i t -> if i < s.Captured + s.Carried then t.DType, t.Shape else t.DType, Array.skip (min 1 t.Rank) t.Shape)
@@ -975,22 +790,18 @@ module Op =
                 Shape.fail "scan" $"carry {i} must keep its type and shape {d}{Shape.show e} from step to step" "" [ r ]
         let first = s.Body.Results[0]
         call (Op.Scan s) operands (first.DType, (if s.Carried > 0 then first.Shape else Array.append [| s.Length |] first.Shape))
-
     /// A named function applied to operands, with its own gradient.
     let custom (c: Custom) (operands: Tensor[]) =
         checkOperands c.Name c.Body operands
         call (Op.Custom c) operands (c.Body.Results[0].DType, c.Body.Results[0].Shape)
-
     /// A function applied to operands, to be recomputed in the backward pass.
     let checkpoint (l: Lambda) (operands: Tensor[]) =
         checkOperands "checkpoint" l operands
         call (Op.Checkpoint l) operands (l.Results[0].DType, l.Results[0].Shape)
-
     /// The same primitive on other operands of the same types and shapes: how graph transformations rebuild a node.
     let rebuild (t: Tensor) (inputs: Tensor[]) = if Array.forall2 (fun a b -> obj.ReferenceEquals(a, b)) t.Inputs inputs then t else node t.Op inputs t.DType t.Shape
 
 // ------------------------------------------------------------------------------------------------ printing
-
 /// Walking expressions, however deep, without recursion.
 [<RequireQualifiedAccess>]
 module Graph =
@@ -1008,7 +819,6 @@ module Graph =
                     let operand = t.Inputs[next]
                     if seen.Add operand.Hash then stack.Push(struct (operand, 0))
         order.ToArray()
-
     /// True when no variable occurs: such an expression has a value.
     let isClosed (t: Tensor) =
         topological [ t ] |> Array.forall (fun n -> match n.Op with Op.Input _ | Op.Parameter _ -> false | _ -> true)
@@ -1016,27 +826,19 @@ module Graph =
 /// Expressions as readable algebra, values as NumPy and PyTorch print them.
 [<RequireQualifiedAccess>]
 module Print =
-    let private number (c: Constant) =
+    /// A number as people write it.
+    let number (c: Constant) =
         if c.DType = DType.Bool then (if c.Int = 0L then "false" else "true")
         elif c.DType = DType.F64 then c.Float.ToString("R", CultureInfo.InvariantCulture).ToLowerInvariant()
         elif DType.isFloat c.DType then (float32 c.Float).ToString("R", CultureInfo.InvariantCulture).ToLowerInvariant()
         else string c.Int
-
     let private symbol (b: Binary) = // infix symbol and precedence
         match b with
-        | Binary.Add -> Some(" + ", 4)
-        | Binary.Sub -> Some(" - ", 4)
-        | Binary.Mul -> Some(" * ", 5)
-        | Binary.Div -> Some(" / ", 5)
-        | Binary.Rem -> Some(" % ", 5)
-        | Binary.Eq -> Some(" = ", 3)
-        | Binary.Ne -> Some(" <> ", 3)
-        | Binary.Lt -> Some(" < ", 3)
-        | Binary.Le -> Some(" <= ", 3)
-        | Binary.Gt -> Some(" > ", 3)
-        | Binary.Ge -> Some(" >= ", 3)
+        | Binary.Add -> Some(" + ", 4) | Binary.Sub -> Some(" - ", 4) | Binary.Mul -> Some(" * ", 5)
+        | Binary.Div -> Some(" / ", 5) | Binary.Rem -> Some(" % ", 5) | Binary.Eq -> Some(" = ", 3)
+        | Binary.Ne -> Some(" <> ", 3) | Binary.Lt -> Some(" < ", 3) | Binary.Le -> Some(" <= ", 3)
+        | Binary.Gt -> Some(" > ", 3) | Binary.Ge -> Some(" >= ", 3)
         | _ -> None
-
     /// A node's own name, with the attributes that matter for reading it.
     let name (t: Tensor) =
         let lower case = Case.name case
@@ -1078,15 +880,12 @@ module Print =
         | Op.Custom c -> c.Name
         | Op.Checkpoint _ -> "checkpoint"
         | Op.Item i -> $"item{i}"
-
     /// The rows of x against the columns of w, as `x @ w` means it.
     let private isMatmul (t: Tensor) (d: Contraction) =
         let batch = d.LeftBatch.Length
         d.LeftBatch = Array.init batch id && d.RightBatch = d.LeftBatch && d.LeftSum = [| t.Inputs[0].Rank - 1 |] && d.RightSum = [| batch |]
-
     /// A reshape that only adds or removes axes of extent 1 says nothing to a reader.
     let private isUnitReshape (t: Tensor) = Array.filter ((<>) 1) t.Shape = Array.filter ((<>) 1) t.Inputs[0].Shape
-
     let rec private render (names: Dictionary<Hash, int>) (context: int) (top: bool) (t: Tensor) : string =
         let recurse context operand = render names context false operand
         let wrap precedence (s: string) = if precedence < context then "(" + s + ")" else s
@@ -1107,7 +906,6 @@ module Print =
             | Op.Item 0 when (Op.results t.Inputs[0]).Length = 1 -> render names context false t.Inputs[0]
             | _ when t.Inputs.Length = 0 -> (let s = name t in if s.StartsWith '-' then wrap 5 s else s)
             | _ -> name t + "(" + String.Join(", ", t.Inputs |> Array.map (recurse 0)) + ")"
-
     /// The expression as text: infix algebra, with every shared subexpression named by a let. Long ones are elided in the middle.
     let algebra (t: Tensor) =
         let order = Graph.topological [ t ]
@@ -1127,64 +925,18 @@ module Print =
             if named.Length <= 60 then Array.map line named
             else Array.concat [ Array.map line named[..4]; [| $"... ({named.Length - 10} more)" |]; Array.map line named[named.Length - 5 ..] ]
         String.Join("\n", Array.append kept [| render names 0 true t |])
-
-    /// Values in nested brackets, at most `edge` at each end of an axis when there are more than 1000.
-    let values (dtype: DType) (shape: int[]) (read: int -> Constant) =
-        let edge = 3
-        let elide = Shape.count shape > 1000
-        let shown extent = if elide && extent > 2 * edge then Array.append [| 0 .. edge - 1 |] [| extent - edge .. extent - 1 |] else [| 0 .. extent - 1 |]
-        let strides = Shape.strides shape
-        let rec indices axis offset : seq<int> =
-            if axis = shape.Length then Seq.singleton offset else shown shape[axis] |> Seq.collect (fun i -> indices (axis + 1) (offset + i * strides[axis]))
-        let sample = indices 0 0 |> Seq.map read |> Seq.toArray
-        let finite = sample |> Array.map (fun c -> c.Float) |> Array.filter Double.IsFinite
-        let largest = if finite.Length = 0 then 0.0 else finite |> Array.map abs |> Array.max
-        let least = finite |> Array.filter (fun v -> v <> 0.0) |> Array.map abs |> Array.fold min Double.MaxValue
-        let whole = finite |> Array.forall (fun v -> v = Math.Floor v) && largest < 1e8
-        let format =
-            if not (DType.isFloat dtype) then number
-            else
-                let style = if whole then "0'.'" elif largest >= 1e8 || least < 1e-4 || largest / least > 1e3 && largest > 1e4 then "0.0000e+00" else "0.0000"
-                fun c ->
-                    if Double.IsNaN c.Float then "nan"
-                    elif Double.IsInfinity c.Float then (if c.Float > 0.0 then "inf" else "-inf")
-                    else c.Float.ToString(style, CultureInfo.InvariantCulture)
-        let width = if shape.Length = 0 || sample.Length = 0 then 0 else sample |> Array.map (fun c -> (format c).Length) |> Array.max
-        let text = StringBuilder()
-        let rec write axis offset (indent: int) =
-            if axis = shape.Length then text.Append((format (read offset)).PadLeft width) |> ignore
-            else
-                let last = axis = shape.Length - 1
-                text.Append '[' |> ignore
-                shown shape[axis]
-                |> Array.iteri (fun k i ->
-                    if k > 0 then
-                        text.Append(if last then ", " else "," + String('\n', shape.Length - 1 - axis) + String(' ', indent + 1)) |> ignore
-                        if elide && shape[axis] > 2 * edge && k = edge then
-                            text.Append(if last then "..., " else "...," + String('\n', shape.Length - 1 - axis) + String(' ', indent + 1)) |> ignore
-                    write (axis + 1) (offset + i * strides[axis]) (indent + 1))
-                text.Append ']' |> ignore
-        write 0 0 7
-        let usual = dtype = DType.F32 || dtype = DType.I64 || dtype = DType.Bool
-        let empty = if Shape.count shape = 0 then $", shape={Shape.show shape}" else ""
-        $"tensor({text}{empty}" + (if usual then ")" else $", dtype={dtype})")
-
     /// How a value is computed and shown: Program.fs is compiled later, so it is found by its name, once.
     let private valueOf =
         lazy ((typeof<Tensor>.Assembly.GetType "Nanograd.Display").GetMethod("Value", Reflection.BindingFlags.Static ||| Reflection.BindingFlags.Public ||| Reflection.BindingFlags.NonPublic).CreateDelegate<Func<Tensor, string>>())
-
     /// A closed expression shows its value, an open one its algebra.
     let display (t: Tensor) = if Graph.isClosed t then valueOf.Value.Invoke t else algebra t
 
 // ------------------------------------------------------------------------------------------------ operators
-
 [<AutoOpen>]
 module internal Weak =
     /// A bare number takes the tensor's type; a fraction beside integers is f32.
     let number (beside: Tensor) (x: float) = Op.constant (Constant.ofFloat (if DType.isFloat beside.DType then beside.DType else DType.F32) x)
-
     let whole (beside: Tensor) (x: int) = Op.constant (Constant.ofInt (if beside.DType = DType.Bool then DType.I64 else beside.DType) (int64 x))
-
     /// True division: integers divide as f32.
     let divide (x: Tensor) (y: Tensor) =
         let float (t: Tensor) (other: Tensor) = if DType.isFloat t.DType || DType.isFloat other.DType then t else Op.cast DType.F32 t

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
-using Nanograd.Simd;
 
 namespace Nanograd.CSharp;
 
@@ -47,23 +46,23 @@ public static class Engine
     public static long PeakBytes => Buffers.usage().Item2;
 
     /// <summary>The width in bits of the vectors that kernels use (NANOGRAD_SIMD narrows them).</summary>
-    public static int VectorBits => Isa.width();
+    public static int VectorBits => Simd.Isa.width();
 
     /// <summary>The width in bits of the widest vectors that the processor has.</summary>
-    public static int WidestVectorBits => Isa.widest;
+    public static int WidestVectorBits => Simd.Isa.widest;
 
     /// <summary>Whether the processor has fused multiply-add. Without it, results may differ in their last bits from other machines'.</summary>
-    public static bool HasFusedMultiplyAdd => Isa.hasFma;
+    public static bool HasFusedMultiplyAdd => Simd.Isa.hasFma;
 
     /// <summary>Processors that this process may use.</summary>
-    public static int Cores => Isa.cores;
+    public static int Cores => Simd.Isa.cores;
 
     /// <summary>Threads that programs run on.</summary>
     public static int Threads => Simd.Threads.Count;
 
     /// <summary>The most arithmetic that one core does now, in billions of operations a second; measured, which takes some milliseconds.</summary>
     public static double MeasurePeak(DType type = DType.Float32) =>
-        Gemm.peak(type == DType.Float64 ? Element.F64 : Element.F32);
+        Simd.Gemm.peak(type == DType.Float64 ? Simd.Element.F64 : Simd.Element.F32);
 
     /// <summary>How fast memory is copied by all threads together, in bytes read and written a second; measured, which takes about a second.</summary>
     public static unsafe double MeasureCopyBandwidth()

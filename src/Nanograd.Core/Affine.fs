@@ -7,7 +7,10 @@ type Form =
       Strides: int[] }
 
     override f.GetHashCode() = Array.fold (fun h (s: int) -> h * 31 + s) f.Offset f.Strides
-    override f.Equals(o) = match o with :? Form as g -> f.Offset = g.Offset && f.Strides = g.Strides | _ -> false
+    override f.Equals(o) =
+        match o with
+        | :? Form as g -> f.Offset = g.Offset && f.Strides = g.Strides
+        | _ -> false
 
 /// What following a movement came to.
 [<RequireQualifiedAccess; NoComparison>]
@@ -29,18 +32,15 @@ module Form =
         { Offset = 0
           Strides = Array.map2 (fun s e -> if e = 1 then 0 else s) (Shape.strides extents) extents }
 
-    let add (a: Form) (b: Form) =
-        { Offset = a.Offset + b.Offset
-          Strides = Array.map2 (+) a.Strides b.Strides }
+    let add (a: Form) (b: Form) = { Offset = a.Offset + b.Offset; Strides = Array.map2 (+) a.Strides b.Strides }
 
-    let scale (factor: int) (a: Form) =
-        { Offset = a.Offset * factor
-          Strides = Array.map ((*) factor) a.Strides }
+    let scale (factor: int) (a: Form) = { Offset = a.Offset * factor; Strides = Array.map ((*) factor) a.Strides }
 
     /// The same form after loop axis `axis` was split in two.
     let split (axis: int) (inner: int) (f: Form) =
         let s = f.Strides[axis]
-        { f with Strides = Array.concat [ f.Strides[.. axis - 1]; [| s * inner; s |]; f.Strides[axis + 1 ..] ] }
+        { f with
+            Strides = Array.concat [ f.Strides[.. axis - 1]; [| s * inner; s |]; f.Strides[axis + 1 ..] ] }
 
     /// Loop extents after such a split.
     let splitExtents (axis: int) (inner: int) (extents: int[]) =
@@ -58,13 +58,15 @@ module Form =
         for j in shape.Length - 1 .. -1 .. 0 do
             if failure.IsNone then
                 let e = shape[j]
-                if j = 0 then result[0] <- rest
+                if j = 0 then
+                    result[0] <- rest
                 elif e <> 1 then
                     let isHigh d = rest.Strides[d] % e = 0
                     let low =
                         { Offset = floorMod rest.Offset e
                           Strides = Array.init rank (fun d -> if isHigh d then 0 else rest.Strides[d]) }
-                    let reach choose = Seq.sum (seq { for d in 0 .. rank - 1 -> choose (low.Strides[d] * (extents[d] - 1)) 0 })
+                    let reach choose =
+                        Seq.sum (seq { for d in 0 .. rank - 1 -> choose (low.Strides[d] * (extents[d] - 1)) 0 })
                     if low.Offset + reach min >= 0 && low.Offset + reach max < e then
                         result[j] <- low
                         rest <-
@@ -118,11 +120,17 @@ module Form =
             let stretched a = operand[a] = 1 && node.Shape[a] <> 1
             let runs = runsOf (fun a -> stretched a = stretched (a - 1)) operand.Length
             let still = constant extents.Length 0
-            throughShapes (runs |> Array.map (extentOf node.Shape)) (runs |> Array.map (extentOf operand)) (Array.mapi (fun k i -> if stretched runs[k].[0] then still else i))
+            throughShapes
+                (runs |> Array.map (extentOf node.Shape))
+                (runs |> Array.map (extentOf operand))
+                (Array.mapi (fun k i -> if stretched runs[k].[0] then still else i))
         | Op.Movement(Movement.Slice(starts, steps)) ->
             through (Array.mapi (fun a i -> add (constant extents.Length starts[a]) (scale steps[a] i)))
         | Op.Movement(Movement.Reverse axes) ->
-            through (Array.mapi (fun a i -> if Array.contains a axes then add (constant extents.Length (operand[a] - 1)) (scale -1 i) else i))
+            through (
+                Array.mapi (fun a i ->
+                    if Array.contains a axes then add (constant extents.Length (operand[a] - 1)) (scale -1 i) else i)
+            )
         | Op.Movement(Movement.Unfold w) ->
             through (fun i ->
                 let inWindow = scale w.Dilation i[i.Length - 1]
@@ -134,6 +142,13 @@ module Form =
         match t.Op with
         | Op.Movement m ->
             match m with
-            | Movement.Reshape | Movement.Permute _ | Movement.Broadcast | Movement.Slice _ | Movement.Reverse _ | Movement.Unfold _ -> true
-            | Movement.Pad _ | Movement.Concat _ | Movement.Fold _ -> false
+            | Movement.Reshape
+            | Movement.Permute _
+            | Movement.Broadcast
+            | Movement.Slice _
+            | Movement.Reverse _
+            | Movement.Unfold _ -> true
+            | Movement.Pad _
+            | Movement.Concat _
+            | Movement.Fold _ -> false
         | _ -> false

@@ -28,7 +28,8 @@ module Buffers =
 
     /// Sizes are rounded up to an eighth of their power of two, so that blocks fit again.
     let private sizeClass (bytes: int64) =
-        if bytes <= 256L then 256L
+        if bytes <= 256L then
+            256L
         else
             let step = (1L <<< (63 - Numerics.BitOperations.LeadingZeroCount(uint64 (bytes - 1L)))) / 8L |> max 64L
             (bytes + step - 1L) / step * step
@@ -37,7 +38,10 @@ module Buffers =
         Action<nativeint, int64>(fun pointer bytes ->
             lock gate (fun () ->
                 live <- live - bytes
-                if kept + bytes > keepLimit then NativeMemory.AlignedFree(NativeInterop.NativePtr.toVoidPtr (NativeInterop.NativePtr.ofNativeInt<byte> pointer))
+                if kept + bytes > keepLimit then
+                    NativeMemory.AlignedFree(
+                        NativeInterop.NativePtr.toVoidPtr (NativeInterop.NativePtr.ofNativeInt<byte> pointer)
+                    )
                 else
                     kept <- kept + bytes
                     match free.TryGetValue bytes with
@@ -51,7 +55,9 @@ module Buffers =
         let due =
             lock gate (fun () ->
                 handedOut <- handedOut + bytes
-                handedOut > max (256L <<< 20) live && (handedOut <- 0L; true))
+                handedOut > max (256L <<< 20) live
+                && (handedOut <- 0L
+                    true))
         if due then
             GC.Collect 1
             GC.WaitForPendingFinalizers()
@@ -70,13 +76,19 @@ module Buffers =
                     stack.Pop()
                 | _ -> 0n)
         let pointer =
-            if reused <> 0n then reused
+            if reused <> 0n then
+                reused
             else
                 try
-                    NativeInterop.NativePtr.toNativeInt (NativeInterop.NativePtr.ofVoidPtr<byte> (NativeMemory.AlignedAlloc(unativeint size, 64un)))
+                    NativeInterop.NativePtr.toNativeInt (
+                        NativeInterop.NativePtr.ofVoidPtr<byte>(NativeMemory.AlignedAlloc(unativeint size, 64un))
+                    )
                 with :? OutOfMemoryException ->
                     lock gate (fun () -> live <- live - size)
-                    raise (OutOfMemoryException $"Nanograd needs {size} more bytes for a value and the system has none; live values hold {live} bytes.")
+                    raise (
+                        OutOfMemoryException
+                            $"Nanograd needs {size} more bytes for a value and the system has none; live values hold {live} bytes."
+                    )
         Block(pointer, size, giveBack)
 
     /// Uninitialised memory for `length` elements. Whoever asks fills it before anybody else sees it.
@@ -91,7 +103,8 @@ module Buffers =
     let span<'T when 'T: unmanaged> (s: Storage) =
         if sizeof<'T> <> DType.size s.DType then
             invalidArg "s" $"a storage of {s.DType} cannot be read as {typeof<'T>.Name}"
-        let result = Span<'T>(NativeInterop.NativePtr.toVoidPtr (NativeInterop.NativePtr.ofNativeInt<byte> s.Pointer), s.Length)
+        let result =
+            Span<'T>(NativeInterop.NativePtr.toVoidPtr (NativeInterop.NativePtr.ofNativeInt<byte> s.Pointer), s.Length)
         GC.KeepAlive s
         result
 

@@ -15,7 +15,10 @@ module Creation =
         let a = rows |> Seq.map (Seq.map float32 >> Seq.toArray) |> Seq.toArray
         let columns = if a.Length = 0 then 0 else a[0].Length
         match Array.tryFindIndex (fun (r: float32[]) -> r.Length <> columns) a with
-        | Some i -> raise (ShapeException("matrix", "rows must have equal length", $"{columns} and {a[i].Length} (row {i})", ""))
+        | Some i ->
+            raise (
+                ShapeException("matrix", "rows must have equal length", $"{columns} and {a[i].Length} (row {i})", "")
+            )
         | None -> Op.literal (Buffers.ofSpan DType.F32 (ReadOnlySpan(Array.concat a))) [| a.Length; columns |]
 
     /// A tensor of any element type over a copy of `values` (row-major); 'T must have the type's size.
@@ -26,7 +29,8 @@ module Creation =
     let scalar (x: float) : Tensor = Op.constant (Constant.ofFloat DType.F32 x)
 
     /// A constant of any type and shape.
-    let full (dtype: DType) (shape: int[]) (x: float) : Tensor = Op.broadcast shape (Op.constant (Constant.ofFloat dtype x))
+    let full (dtype: DType) (shape: int[]) (x: float) : Tensor =
+        Op.broadcast shape (Op.constant (Constant.ofFloat dtype x))
 
     /// Zeros, f32.
     let zeros (shape: int[]) = full DType.F32 shape 0.0
@@ -63,7 +67,11 @@ module Functions =
     let slice (axis: int) (start: int) (stop: int) (x: Tensor) =
         let axis = Shape.axis "slice" x axis
         let at i whole part = if i = axis then part else whole
-        Op.slice (Array.init x.Rank (fun i -> at i 0 start)) (Array.init x.Rank (fun i -> at i x.Shape[i] stop)) (Array.create x.Rank 1) x
+        Op.slice
+            (Array.init x.Rank (fun i -> at i 0 start))
+            (Array.init x.Rank (fun i -> at i x.Shape[i] stop))
+            (Array.create x.Rank 1)
+            x
 
     /// Joined along an axis.
     let concat (axis: int) (xs: seq<Tensor>) = Op.concat axis (Seq.toArray xs)
@@ -147,7 +155,8 @@ module Functions =
 
     let private inFloat (x: Tensor) = if DType.isFloat x.DType then x else Op.cast DType.F32 x
 
-    let private countOver (axes: seq<int>) (x: Tensor) = Shape.axes "mean" x axes |> Array.fold (fun n a -> n * x.Shape[a]) 1
+    let private countOver (axes: seq<int>) (x: Tensor) =
+        Shape.axes "mean" x axes |> Array.fold (fun n a -> n * x.Shape[a]) 1
 
     /// Means over `axes`, which disappear.
     let meanOver (axes: seq<int>) (x: Tensor) = sumOver axes (inFloat x) / float (countOver axes x)
@@ -178,8 +187,43 @@ module Functions =
 
     // ---- contraction, lookup
 
-    /// PyTorch's matmul: `[..; m; k]` and `[..; k; n]` to `[..; m; n]`.
-    let matmul (x: Tensor) (y: Tensor) = Op.matmul x y
+    /// PyTorch's matmul: the last axis of x with the last but one of y; leading axes are batches that broadcast; vectors are promoted.
+    let rec matmul (x: Tensor) (y: Tensor) : Tensor =
+        if x.Rank = 0 || y.Rank = 0 then
+            Shape.fail "matmul" "operands must have at least one axis" "use * for scalars" [ x; y ]
+        elif x.Rank = 1 then
+            let r = matmul (Op.reshape [| 1; x.Count |] x) y
+            Op.reshape (Array.removeAt (if y.Rank = 1 then 0 else r.Rank - 2) r.Shape) r
+        elif y.Rank = 1 then
+            let r = matmul x (Op.reshape [| y.Count; 1 |] y)
+            Op.reshape (Array.removeAt (r.Rank - 1) r.Shape) r
+        else
+            let inner, other = x.Shape[x.Rank - 1], y.Shape[y.Rank - 2]
+            if inner <> other then
+                let hint = if y.Shape[y.Rank - 1] = inner then "transpose the second?" else ""
+                Shape.fail "matmul" $"inner axes must agree ({inner} and {other})" hint [ x; y ]
+            if y.Rank = 2 then
+                Op.dot
+                    { LeftBatch = [||]
+                      RightBatch = [||]
+                      LeftSum = [| x.Rank - 1 |]
+                      RightSum = [| 0 |] }
+                    x
+                    y
+            else
+                match Shape.tryBroadcast x.Shape[.. x.Rank - 3] y.Shape[.. y.Rank - 3] with
+                | Error(_, a, b) -> Shape.fail "matmul" $"batch axes must broadcast ({a} and {b})" "" [ x; y ]
+                | Ok batch ->
+                    let lift (t: Tensor) = Op.broadcast (Array.append batch t.Shape[t.Rank - 2 ..]) t
+                    let axes = Array.init batch.Length id
+                    let n = batch.Length
+                    Op.dot
+                        { LeftBatch = axes
+                          RightBatch = axes
+                          LeftSum = [| n + 1 |]
+                          RightSum = [| n |] }
+                        (lift x)
+                        (lift y)
 
     /// Slices of x at integer `indices` along an axis: NumPy's take.
     let take (axis: int) (indices: Tensor) (x: Tensor) = Op.gather axis 0 x indices

@@ -155,7 +155,10 @@ module internal Order =
         | true, true -> 0
         | true, false -> 1
         | false, true -> -1
-        | false, false -> if x < y then -1 elif x > y then 1 else 0
+        | false, false ->
+            if x < y then -1
+            elif x > y then 1
+            else 0
 
     /// How the elements at two places compare: NaN is the largest and equals itself, -0 equals +0.
     let private comparer (d: DType) (x: Array) : int -> int -> int =

@@ -11,10 +11,7 @@ type internal Row<'T> =
 
 /// How a reduction folds: the value it starts with, and what it gives when there is nothing to fold.
 [<NoEquality; NoComparison>]
-type internal Folding<'T> =
-    { Combine: 'T -> 'T -> 'T
-      Identity: 'T
-      Empty: 'T }
+type internal Folding<'T> = { Combine: 'T -> 'T -> 'T; Identity: 'T; Empty: 'T }
 
 /// What can be computed on the numbers of one type: the scalar meaning of every elementwise function.
 [<NoEquality; NoComparison>]
@@ -55,7 +52,11 @@ module internal Numbers =
         match u with
         | Unary.Neg -> fun x -> -x
         | Unary.Abs -> fun x -> 'T.Abs x
-        | Unary.Sign -> fun x -> if lt 'T.Zero x then 'T.One elif lt x 'T.Zero then 'T.NegativeOne else 'T.Zero
+        | Unary.Sign ->
+            fun x ->
+                if lt 'T.Zero x then 'T.One
+                elif lt x 'T.Zero then 'T.NegativeOne
+                else 'T.Zero
         | Unary.Exp -> fun x -> Scalar.exp a x
         | Unary.Log -> fun x -> Scalar.log a x
         | Unary.Log1p -> fun x -> Scalar.log1p a x
@@ -88,7 +89,11 @@ module internal Numbers =
         | Binary.Le -> Test le
         | Binary.Gt -> Test(fun x y -> lt y x)
         | Binary.Ge -> Test(fun x y -> le y x)
-        | Binary.And | Binary.Or | Binary.Xor | Binary.Shl | Binary.Shr -> absent b "floats"
+        | Binary.And
+        | Binary.Or
+        | Binary.Xor
+        | Binary.Shl
+        | Binary.Shr -> absent b "floats"
 
     // Sums start from -0, which changes no number (+0 would turn -0 into +0); a sum of nothing is +0 all the same.
     let private floatFolding<'T when 'T :> IFloatingPointIeee754<'T>> (r: Reduction) : Folding<'T> =
@@ -96,9 +101,13 @@ module internal Numbers =
         | Reduction.Sum -> { Combine = (fun x y -> x + y); Identity = 'T.NegativeZero; Empty = 'T.Zero }
         | Reduction.Prod -> { Combine = (fun x y -> x * y); Identity = 'T.One; Empty = 'T.One }
         | Reduction.Max ->
-            { Combine = (fun x y -> 'T.Max(x, y)); Identity = 'T.NegativeInfinity; Empty = 'T.NegativeInfinity }
+            { Combine = (fun x y -> 'T.Max(x, y))
+              Identity = 'T.NegativeInfinity
+              Empty = 'T.NegativeInfinity }
         | Reduction.Min ->
-            { Combine = (fun x y -> 'T.Min(x, y)); Identity = 'T.PositiveInfinity; Empty = 'T.PositiveInfinity }
+            { Combine = (fun x y -> 'T.Min(x, y))
+              Identity = 'T.PositiveInfinity
+              Empty = 'T.PositiveInfinity }
 
     let private floats<'T, 'I, 'B when 'T :> IFloatingPointIeee754<'T>>
         (a: Arithmetic<'T, 'I, 'B>)
@@ -117,10 +126,26 @@ module internal Numbers =
         match u with
         | Unary.Neg -> fun x -> 'T.Zero - x
         | Unary.Abs -> fun x -> if 'T.IsNegative x then 'T.Zero - x else x
-        | Unary.Sign -> fun x -> if eq x 'T.Zero then x elif 'T.IsNegative x then 'T.Zero - 'T.One else 'T.One
+        | Unary.Sign ->
+            fun x ->
+                if eq x 'T.Zero then x
+                elif 'T.IsNegative x then 'T.Zero - 'T.One
+                else 'T.One
         | Unary.Not -> fun x -> 'T.op_OnesComplement x
-        | Unary.Exp | Unary.Log | Unary.Log1p | Unary.Expm1 | Unary.Sqrt | Unary.Rsqrt | Unary.Sin | Unary.Cos
-        | Unary.Atan | Unary.Tanh | Unary.Erf | Unary.Floor | Unary.Ceil | Unary.Round -> absent u "integers"
+        | Unary.Exp
+        | Unary.Log
+        | Unary.Log1p
+        | Unary.Expm1
+        | Unary.Sqrt
+        | Unary.Rsqrt
+        | Unary.Sin
+        | Unary.Cos
+        | Unary.Atan
+        | Unary.Tanh
+        | Unary.Erf
+        | Unary.Floor
+        | Unary.Ceil
+        | Unary.Round -> absent u "integers"
 
     let private isMinusOne<'T when 'T :> IBinaryInteger<'T>> (x: 'T) = 'T.IsNegative x && eq (x + 'T.One) 'T.Zero
 
@@ -138,7 +163,8 @@ module internal Numbers =
             if eq x 'T.One || (isMinusOne x && 'T.IsEvenInteger y) then 'T.One
             elif isMinusOne x then x
             else 'T.Zero
-        elif eq y 'T.Zero then 'T.One
+        elif eq y 'T.Zero then
+            'T.One
         else
             let half = power (x * x) (y >>> 1)
             if 'T.IsEvenInteger y then half else x * half
@@ -182,8 +208,14 @@ module internal Numbers =
         match r with
         | Reduction.Sum -> { Combine = (fun x y -> x + y); Identity = 'T.Zero; Empty = 'T.Zero }
         | Reduction.Prod -> { Combine = (fun x y -> x * y); Identity = 'T.One; Empty = 'T.One }
-        | Reduction.Max -> { Combine = (fun x y -> 'T.Max(x, y)); Identity = 'T.MinValue; Empty = 'T.MinValue }
-        | Reduction.Min -> { Combine = (fun x y -> 'T.Min(x, y)); Identity = 'T.MaxValue; Empty = 'T.MaxValue }
+        | Reduction.Max ->
+            { Combine = (fun x y -> 'T.Max(x, y))
+              Identity = 'T.MinValue
+              Empty = 'T.MinValue }
+        | Reduction.Min ->
+            { Combine = (fun x y -> 'T.Min(x, y))
+              Identity = 'T.MaxValue
+              Empty = 'T.MaxValue }
 
     let private integers<'T when 'T: unmanaged and 'T :> IBinaryInteger<'T> and 'T :> IMinMaxValue<'T>>
         ()
@@ -200,19 +232,48 @@ module internal Numbers =
     let private boolUnary (u: Unary) : byte -> byte =
         match u with
         | Unary.Not -> fun x -> 1uy - x
-        | Unary.Neg | Unary.Abs | Unary.Sign | Unary.Exp | Unary.Log | Unary.Log1p | Unary.Expm1 | Unary.Sqrt
-        | Unary.Rsqrt | Unary.Sin | Unary.Cos | Unary.Atan | Unary.Tanh | Unary.Erf | Unary.Floor | Unary.Ceil
+        | Unary.Neg
+        | Unary.Abs
+        | Unary.Sign
+        | Unary.Exp
+        | Unary.Log
+        | Unary.Log1p
+        | Unary.Expm1
+        | Unary.Sqrt
+        | Unary.Rsqrt
+        | Unary.Sin
+        | Unary.Cos
+        | Unary.Atan
+        | Unary.Tanh
+        | Unary.Erf
+        | Unary.Floor
+        | Unary.Ceil
         | Unary.Round -> absent u "bool"
 
     let private boolBinary (b: Binary) : Row<byte> =
         match b with
-        | Binary.Eq | Binary.Ne | Binary.Lt | Binary.Le | Binary.Gt | Binary.Ge -> integerBinary b
-        | Binary.And | Binary.Or | Binary.Xor -> integerBinary b
-        | Binary.Add | Binary.Sub | Binary.Mul | Binary.Div | Binary.Pow | Binary.Max | Binary.Min | Binary.Rem
-        | Binary.Shl | Binary.Shr -> absent b "bool"
+        | Binary.Eq
+        | Binary.Ne
+        | Binary.Lt
+        | Binary.Le
+        | Binary.Gt
+        | Binary.Ge -> integerBinary b
+        | Binary.And
+        | Binary.Or
+        | Binary.Xor -> integerBinary b
+        | Binary.Add
+        | Binary.Sub
+        | Binary.Mul
+        | Binary.Div
+        | Binary.Pow
+        | Binary.Max
+        | Binary.Min
+        | Binary.Rem
+        | Binary.Shl
+        | Binary.Shr -> absent b "bool"
 
     let private bools: Numbers<byte> =
-        { integers<byte> () with
+        { integers<byte>() with
             Unary = boolUnary
             Binary = boolBinary
             Folding = fun r -> absent r "bool" }
@@ -225,11 +286,11 @@ module internal Numbers =
     /// Numbers of type f32.
     let single: Numbers<float32> = floats Scalar.single (fun x y -> float32 (Math.Pow(float x, float y)))
 
-    let private i64 = integers<int64> ()
-    let private i32 = integers<int32> ()
-    let private u32 = integers<uint32> ()
-    let private u8 = integers<byte> ()
-    let private i8 = integers<sbyte> ()
+    let private i64 = integers<int64>()
+    let private i32 = integers<int32>()
+    let private u32 = integers<uint32>()
+    let private u8 = integers<byte>()
+    let private i8 = integers<sbyte>()
 
     /// Does something with the numbers of an arithmetic type (or bool, which has comparisons and logic only).
     let on (d: DType) (action: OnNumbers<'R>) : 'R =
@@ -242,7 +303,8 @@ module internal Numbers =
         | DType.U8 -> action.Of u8
         | DType.I8 -> action.Of i8
         | DType.Bool -> action.Of bools
-        | DType.F16 | DType.BF16 ->
+        | DType.F16
+        | DType.BF16 ->
             let message = $"arithmetic on {d} is done in f32; the constructors of Op insert casts"
             raise (InvalidOperationException message)
 
@@ -270,7 +332,8 @@ module internal Elements =
 
     /// The elements of a storage.
     let ofStorage (s: Storage) : Array =
-        on s.DType
+        on
+            s.DType
             { new OnElements<Array> with
                 member _.Of<'T when 'T: unmanaged>() =
                     let copy = (Buffers.span<'T> s).ToArray()
@@ -279,7 +342,8 @@ module internal Elements =
 
     /// A storage of the elements.
     let toStorage (d: DType) (x: Array) : Storage =
-        on d
+        on
+            d
             { new OnElements<Storage> with
                 member _.Of<'T when 'T: unmanaged>() = Buffers.ofSpan d (ReadOnlySpan(x :?> 'T[])) }
 
@@ -333,7 +397,8 @@ module internal Elements =
 
     /// The elements at `places`.
     let pick (d: DType) (x: Array) (places: int[]) : Array =
-        on d
+        on
+            d
             { new OnElements<Array> with
                 member _.Of<'T when 'T: unmanaged>() =
                     let xs = x :?> 'T[]
@@ -341,7 +406,8 @@ module internal Elements =
 
     /// A copy of `x` with the elements of `y` written at `places`, in order.
     let put (d: DType) (x: Array) (places: int[]) (y: Array) : Array =
-        on d
+        on
+            d
             { new OnElements<Array> with
                 member _.Of<'T when 'T: unmanaged>() =
                     let result, ys = Array.copy (x :?> 'T[]), y :?> 'T[]
@@ -350,7 +416,8 @@ module internal Elements =
 
     /// A copy of `x` with the numbers of `y` added at `places`, in order.
     let addAt (d: DType) (x: Array) (places: int[]) (y: Array) : Array =
-        Numbers.on d
+        Numbers.on
+            d
             { new OnNumbers<Array> with
                 member _.Of<'T when 'T: unmanaged>(n: Numbers<'T>) =
                     let result, ys = Array.copy (x :?> 'T[]), y :?> 'T[]
@@ -359,13 +426,15 @@ module internal Elements =
 
     /// Arrays one after the other.
     let join (d: DType) (parts: Array[]) : Array =
-        on d
+        on
+            d
             { new OnElements<Array> with
                 member _.Of<'T when 'T: unmanaged>() = parts |> Seq.map (fun p -> p :?> 'T[]) |> Array.concat :> Array }
 
     /// Elements start .. start + count - 1.
     let sub (d: DType) (x: Array) (start: int) (count: int) : Array =
-        on d
+        on
+            d
             { new OnElements<Array> with
                 member _.Of<'T when 'T: unmanaged>() = Array.sub (x :?> 'T[]) start count }
 

@@ -11,7 +11,8 @@ module internal Sums =
 
     /// Neighbours are combined until one is left; an odd last one is carried to the next round.
     let rec tree (combine: 'T -> 'T -> 'T) (xs: 'T[]) : 'T =
-        if xs.Length = 1 then xs[0]
+        if xs.Length = 1 then
+            xs[0]
         else
             let pair i = if 2 * i + 1 < xs.Length then combine xs[2 * i] xs[2 * i + 1] else xs[2 * i]
             tree combine (Array.init ((xs.Length + 1) / 2) pair)
@@ -30,13 +31,17 @@ module internal Sums =
     /// A row (a run of last axes): blocks by lanes, then the tree.
     let row<'T when 'T: unmanaged> (f: Folding<'T>) (xs: 'T[]) =
         let count = if sizeof<'T> = 8 then 32 else 64
-        if xs.Length = 0 then f.Empty
-        else xs |> Array.chunkBySize rowBlock |> Array.map (lanes count f) |> tree f.Combine
+        if xs.Length = 0 then
+            f.Empty
+        else
+            xs |> Array.chunkBySize rowBlock |> Array.map (lanes count f) |> tree f.Combine
 
     /// Axes before the last: blocks as chains, then the tree.
     let chains (f: Folding<'T>) (xs: 'T[]) =
-        if xs.Length = 0 then f.Empty
-        else xs |> Array.chunkBySize chainBlock |> Array.map (Array.reduce f.Combine) |> tree f.Combine
+        if xs.Length = 0 then
+            f.Empty
+        else
+            xs |> Array.chunkBySize chainBlock |> Array.map (Array.reduce f.Combine) |> tree f.Combine
 
     /// A contraction of x 0, x 1, ... with y 0, y 1, ...: each block a multiply-add chain from +0, blocks summed up.
     let contract (n: Numbers<'T>) (count: int) (x: int -> 'T) (y: int -> 'T) : 'T =
@@ -57,12 +62,14 @@ module internal Compute =
         [| 0 .. shape.Length - 1 |] |> Array.filter (fun a -> not (Array.contains a axes))
 
     let unary (u: Unary) (d: DType) (x: Array) : Array =
-        Numbers.on d
+        Numbers.on
+            d
             { new OnNumbers<Array> with
                 member _.Of<'T when 'T: unmanaged>(n: Numbers<'T>) = Array.map (n.Unary u) (x :?> 'T[]) }
 
     let binary (b: Binary) (d: DType) (x: Array) (y: Array) : Array =
-        Numbers.on d
+        Numbers.on
+            d
             { new OnNumbers<Array> with
                 member _.Of<'T when 'T: unmanaged>(n: Numbers<'T>) =
                     let xs, ys = x :?> 'T[], y :?> 'T[]
@@ -71,7 +78,8 @@ module internal Compute =
                     | Test f -> Array.map2 (fun x y -> if f x y then 1uy else 0uy) xs ys }
 
     let select (d: DType) (condition: Array) (a: Array) (b: Array) : Array =
-        Elements.on d
+        Elements.on
+            d
             { new OnElements<Array> with
                 member _.Of<'T when 'T: unmanaged>() =
                     let choose c x y = if c <> 0uy then x else y
@@ -80,7 +88,8 @@ module internal Compute =
     let reduce (r: Reduction) (axes: int[]) (d: DType) (shape: int[]) (x: Array) : Array =
         let kept, folded = Places.ofAxes shape (without axes shape), Places.ofAxes shape axes
         let isRow = axes[0] = shape.Length - axes.Length
-        Numbers.on d
+        Numbers.on
+            d
             { new OnNumbers<Array> with
                 member _.Of<'T when 'T: unmanaged>(n: Numbers<'T>) =
                     let xs, f = x :?> 'T[], n.Folding r
@@ -88,7 +97,8 @@ module internal Compute =
                     kept |> Array.map (fun p -> folded |> Array.map (fun q -> xs[p + q]) |> fold) :> Array }
 
     let cumSum axis reverse (d: DType) (shape: int[]) (x: Array) : Array =
-        Numbers.on d
+        Numbers.on
+            d
             { new OnNumbers<Array> with
                 member _.Of<'T when 'T: unmanaged>(n: Numbers<'T>) =
                     let result = Array.copy (x :?> 'T[])
@@ -103,7 +113,8 @@ module internal Compute =
         let leftBatch, rightBatch = Places.ofAxes left c.LeftBatch, Places.ofAxes right c.RightBatch
         let leftFree, rightFree = free left c.LeftBatch c.LeftSum, free right c.RightBatch c.RightSum
         let leftSum, rightSum = Places.ofAxes left c.LeftSum, Places.ofAxes right c.RightSum
-        Numbers.on d
+        Numbers.on
+            d
             { new OnNumbers<Array> with
                 member _.Of<'T when 'T: unmanaged>(n: Numbers<'T>) =
                     let xs, ys = x :?> 'T[], y :?> 'T[]
@@ -133,7 +144,8 @@ module internal Compute =
         let positions = taps c left[2..] right[2..] result[2..]
         let space, kernel = Shape.count left[2..], Shape.count right[2..]
         let channels, outputs = right[1], right[0] / c.Groups // of one group
-        Numbers.on d
+        Numbers.on
+            d
             { new OnNumbers<Array> with
                 member _.Of<'T when 'T: unmanaged>(n: Numbers<'T>) =
                     let xs, ws = x :?> 'T[], w :?> 'T[]
@@ -157,11 +169,7 @@ module internal Compute =
 module Interpreter =
     /// What is to be computed: nodes in order, where their operands are, how often each is read, and which are results.
     [<NoComparison>]
-    type private Plan =
-        { Order: Tensor[]
-          Operands: int[][]
-          Uses: int[]
-          Roots: int[] }
+    type private Plan = { Order: Tensor[]; Operands: int[][]; Uses: int[]; Roots: int[] }
 
     let private plan (roots: Tensor[]) : Plan =
         let order = Graph.topological roots
@@ -181,7 +189,8 @@ module Interpreter =
         let source i = t.Inputs[i].DType
         match t.Op with
         | Op.Literal s -> Elements.ofStorage s
-        | Op.Input _ | Op.Parameter _ -> leaf t
+        | Op.Input _
+        | Op.Parameter _ -> leaf t
         | Op.Const c ->
             Elements.narrow c.DType (if DType.isFloat c.DType then Floats [| c.Float |] else Integers [| c.Int |])
         | Op.Iota axis ->

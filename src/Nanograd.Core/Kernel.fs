@@ -24,16 +24,10 @@ type Access =
     /// No memory: the position itself is the value (an iota).
     | Count
 
-type Argument =
-    { DType: DType
-      Access: Access
-      Advance: Advance }
+type Argument = { DType: DType; Access: Access; Advance: Advance }
 
 /// One index that is data: the position moves by value * stride; the value must be below the bound. Both are scalars of the nest.
-type Lookup =
-    { Index: int
-      Stride: int
-      Bound: int }
+type Lookup = { Index: int; Stride: int; Bound: int }
 
 /// One definition of a nest; operands are numbers of earlier values.
 [<RequireQualifiedAccess>]
@@ -55,10 +49,7 @@ type Term =
     /// A value per element folded over the innermost loop, or over the loop around it in a Columns nest.
     | Reduced of Reduction * int
 
-type Value =
-    { DType: DType
-      Level: Level
-      Term: Term }
+type Value = { DType: DType; Level: Level; Term: Term }
 
 /// What the two innermost loops of a nest are.
 [<RequireQualifiedAccess>]
@@ -71,12 +62,14 @@ type NestKind =
 /// A loop nest as code: what is computed in each row and each element. Extents, strides, addresses and numbers are not part of it,
 /// so that equal layers and other batch sizes share it.
 type Nest =
-    { Kind: NestKind
-      Arguments: Argument[]
-      Scalars: DType[]
-      Values: Value[]
-      /// argument, value
-      Stores: struct (int * int)[] }
+    {
+        Kind: NestKind
+        Arguments: Argument[]
+        Scalars: DType[]
+        Values: Value[]
+        /// argument, value
+        Stores: struct (int * int)[]
+    }
 
 /// A nest's argument at work: where it starts in which buffer and how it moves along each loop (in elements).
 [<NoComparison>]
@@ -85,12 +78,14 @@ type Operand = { Buffer: int; Form: Form }
 /// A nest with everything that it runs on.
 [<NoComparison>]
 type Loop =
-    { Nest: Nest
-      Extents: int[]
-      Operands: Operand[]
-      Scalars: Constant[]
-      /// The expression it came from, for people.
-      Label: string }
+    {
+        Nest: Nest
+        Extents: int[]
+        Operands: Operand[]
+        Scalars: Constant[]
+        /// The expression it came from, for people.
+        Label: string
+    }
 
 /// A matrix product: result[b, m, n] = sum over k of left[b, m, k] * right[b, k, n], operands addressed by offset tables (in elements).
 type Product =
@@ -109,7 +104,13 @@ type Kernel =
     | Loop of Loop
     | Product of Product
     /// result = target with updates added at indices: [outer; axis; inner], indices [outer?; n], in order.
-    | Scatter of target: int * indices: int * updates: int * result: int * sizes: struct (int * int * int * int) * node: Tensor
+    | Scatter of
+        target: int *
+        indices: int *
+        updates: int *
+        result: int *
+        sizes: struct (int * int * int * int) *
+        node: Tensor
     /// A primitive that has no kernel of its own yet: the interpreter's row, on buffers. Shown as what it is.
     | Reference of node: Tensor * operands: int[] * results: int[]
 
@@ -120,18 +121,17 @@ type Place =
     | Output of int
     | Temporary
 
-type PlanBuffer =
-    { DType: DType
-      Length: int
-      Place: Place }
+type PlanBuffer = { DType: DType; Length: int; Place: Place }
 
 /// A program of kernels over numbered buffers, in the order in which they run.
 [<NoComparison>]
 type Plan =
-    { Buffers: PlanBuffer[]
-      Kernels: Kernel[]
-      /// For each result of the program, its buffer.
-      Results: int[] }
+    {
+        Buffers: PlanBuffer[]
+        Kernels: Kernel[]
+        /// For each result of the program, its buffer.
+        Results: int[]
+    }
 
 /// The kernel language: small, typed, and silent about vectors, threads and .NET.
 [<RequireQualifiedAccess>]
@@ -139,21 +139,32 @@ module Kernel =
     /// The values that a term uses.
     let operands (t: Term) =
         match t with
-        | Term.Scalar _ | Term.Fixed _ | Term.Load _ | Term.Count _ -> [||]
+        | Term.Scalar _
+        | Term.Fixed _
+        | Term.Load _
+        | Term.Count _ -> [||]
         | Term.LoadAt(_, lookups) -> lookups |> Array.map (fun l -> l.Index)
-        | Term.Unary(_, a) | Term.Cast a | Term.BitCast a | Term.Reduced(_, a) -> [| a |]
+        | Term.Unary(_, a)
+        | Term.Cast a
+        | Term.BitCast a
+        | Term.Reduced(_, a) -> [| a |]
         | Term.Binary(_, a, b) -> [| a; b |]
-        | Term.Select(a, b, c) | Term.RandomBits(a, b, c) -> [| a; b; c |]
+        | Term.Select(a, b, c)
+        | Term.RandomBits(a, b, c) -> [| a; b; c |]
 
     /// Buffers that a kernel reads and writes.
     let touches (k: Kernel) : struct (int[] * int[]) =
         match k with
         | Kernel.Loop l ->
             let having access =
-                Array.zip l.Nest.Arguments l.Operands |> Array.filter (fun (a, _) -> a.Access = access) |> Array.map (fun (_, o) -> o.Buffer) |> Array.distinct
+                Array.zip l.Nest.Arguments l.Operands
+                |> Array.filter (fun (a, _) -> a.Access = access)
+                |> Array.map (fun (_, o) -> o.Buffer)
+                |> Array.distinct
             struct (having Access.Read, having Access.Write)
         | Kernel.Product p -> struct ([| p.Left; p.Right |], [| p.Result |])
-        | Kernel.Scatter(target, indices, updates, result, _, _) -> struct ([| target; indices; updates |], [| result |])
+        | Kernel.Scatter(target, indices, updates, result, _, _) ->
+            struct ([| target; indices; updates |], [| result |])
         | Kernel.Reference(_, operands, results) -> struct (operands, results)
 
     let private word (i: int) = "v" + string i
@@ -174,7 +185,8 @@ module Kernel =
         | Term.Cast x -> join [ "cast"; word x ]
         | Term.BitCast x -> join [ "bits"; word x ]
         | Term.RandomBits(x, y, c) -> join [ "randomBits"; word x; word y; word c ]
-        | Term.Reduced(r, x) -> join [ Case.name r; word x; (if n.Kind = NestKind.Rows then "" else "down the columns") ]
+        | Term.Reduced(r, x) ->
+            join [ Case.name r; word x; (if n.Kind = NestKind.Rows then "" else "down the columns") ]
 
     /// A nest as text: arguments, then one definition a line (`row` for those computed once a row), then the stores.
     /// Equal nests have equal texts, so that the text is also the key under which compiled nests are found again.
@@ -185,10 +197,18 @@ module Kernel =
                 text.Append(p) |> ignore
             text.Append '\n' |> ignore
         line [ (if n.Kind = NestKind.Rows then "rows" else "columns"); " with "; string n.Scalars.Length; " scalars" ]
-        n.Arguments |> Array.iteri (fun i a -> line [ "  "; string i; ": "; Case.name a.Access; " "; Case.name a.DType; " "; Case.name a.Advance ])
+        n.Arguments
+        |> Array.iteri (fun i a ->
+            line [ "  "; string i; ": "; Case.name a.Access; " "; Case.name a.DType; " "; Case.name a.Advance ])
         n.Values
         |> Array.iteri (fun i v ->
-            line [ (if v.Level = Level.PerRow then "  row v" else "  v"); string i; ": "; Case.name v.DType; " = "; showTerm n v.Term ])
+            line
+                [ (if v.Level = Level.PerRow then "  row v" else "  v")
+                  string i
+                  ": "
+                  Case.name v.DType
+                  " = "
+                  showTerm n v.Term ])
         for struct (a, v) in n.Stores do
             line [ "  store "; string a; " = v"; string v ]
         text.ToString()
@@ -198,12 +218,16 @@ module Kernel =
         match k with
         | Kernel.Loop l ->
             let operand i (o: Operand) = $"{i}:b{o.Buffer}+{o.Form.Offset}{Shape.show o.Form.Strides}"
-            $"loop {Shape.show l.Extents} {l.Label}: " + String.Join(" ", Array.mapi operand l.Operands) + "\n" + showNest l.Nest
+            $"loop {Shape.show l.Extents} {l.Label}: "
+            + String.Join(" ", Array.mapi operand l.Operands)
+            + "\n"
+            + showNest l.Nest
         | Kernel.Product p ->
             let size (t: int[][]) = Shape.show (t |> Array.map Array.length)
             $"product b{p.Result}{size p.ResultOffsets} = b{p.Left}{size p.LeftOffsets} x b{p.Right}{size p.RightOffsets}: {p.Label}\n"
         | Kernel.Scatter(t, i, u, r, _, _) -> $"scatter b{r} = b{t} + b{u} at b{i}\n"
-        | Kernel.Reference(node, operands, results) -> $"reference {Print.name node} b{Shape.show results} of b{Shape.show operands}\n"
+        | Kernel.Reference(node, operands, results) ->
+            $"reference {Print.name node} b{Shape.show results} of b{Shape.show operands}\n"
 
     /// Checks a nest's rules: operands come before uses, types fit, levels are consistent, stores go to written arguments. Returns what is wrong.
     let check (n: Nest) : string list =
@@ -222,22 +246,38 @@ module Kernel =
                 need (v.Level = Level.PerRow) "a reduction is a value per row"
                 need (dtype x = v.DType) "a reduction keeps the type"
             | Term.Scalar s -> need (s < n.Scalars.Length && n.Scalars[s] = v.DType) "no such scalar"
-            | Term.Load a | Term.LoadAt(a, _) ->
-                need (n.Arguments[a].Access = Access.Read && n.Arguments[a].DType = v.DType) "loads need a read argument of their type"
-                need (n.Kind = NestKind.Columns || v.Level = Level.PerElement || n.Arguments[a].Advance = Advance.Still) "a value per row cannot read a moving argument"
+            | Term.Load a
+            | Term.LoadAt(a, _) ->
+                need
+                    (n.Arguments[a].Access = Access.Read && n.Arguments[a].DType = v.DType)
+                    "loads need a read argument of their type"
+                need
+                    (n.Kind = NestKind.Columns || v.Level = Level.PerElement || n.Arguments[a].Advance = Advance.Still)
+                    "a value per row cannot read a moving argument"
             | Term.Count a -> need (n.Arguments[a].Access = Access.Count) "counting needs a counting argument"
             | Term.Binary(b, x, y) ->
                 need (dtype x = dtype y) "operands must have one type"
                 match b with
-                | Binary.Eq | Binary.Ne | Binary.Lt | Binary.Le | Binary.Gt | Binary.Ge -> need (v.DType = DType.Bool) "comparisons are bool"
+                | Binary.Eq
+                | Binary.Ne
+                | Binary.Lt
+                | Binary.Le
+                | Binary.Gt
+                | Binary.Ge -> need (v.DType = DType.Bool) "comparisons are bool"
                 | _ -> need (v.DType = dtype x) "the type must not change"
-            | Term.Select(c, x, y) -> need (dtype c = DType.Bool && dtype x = v.DType && dtype y = v.DType) "select needs a bool and two values of its type"
+            | Term.Select(c, x, y) ->
+                need
+                    (dtype c = DType.Bool && dtype x = v.DType && dtype y = v.DType)
+                    "select needs a bool and two values of its type"
             | Term.Unary(_, x) -> need (dtype x = v.DType) "the type must not change"
             | Term.BitCast x -> need (DType.size (dtype x) = DType.size v.DType) "sizes must agree"
-            | Term.Fixed _ | Term.Cast _ | Term.RandomBits _ -> ()
+            | Term.Fixed _
+            | Term.Cast _
+            | Term.RandomBits _ -> ()
             match v.Term with
             | Term.Reduced _ -> ()
             | _ -> need (not spills || v.Level = Level.PerElement) "a value per row cannot depend on one per element")
         for struct (a, v) in n.Stores do
-            if n.Arguments[a].Access <> Access.Write || n.Arguments[a].DType <> dtype v then wrong.Add $"store {a}: not a written argument of the type of v{v}"
+            if n.Arguments[a].Access <> Access.Write || n.Arguments[a].DType <> dtype v then
+                wrong.Add $"store {a}: not a written argument of the type of v{v}"
         List.ofSeq wrong

@@ -9,7 +9,11 @@ open System.Collections.Generic
 module KernelEvaluator =
     /// The position that a form gives at every step of the loops, in their order.
     let private positions (extents: int[]) (f: Form) : int[] =
-        Array.fold2 (fun (at: int[]) e s -> Array.collect (fun p -> Array.init e (fun i -> p + i * s)) at) [| f.Offset |] extents f.Strides
+        Array.fold2
+            (fun (at: int[]) e s -> Array.collect (fun p -> Array.init e (fun i -> p + i * s)) at)
+            [| f.Offset |]
+            extents
+            f.Strides
 
     let private integers (d: DType) (x: Array) : int64[] =
         match Elements.widen d x with
@@ -33,7 +37,11 @@ module KernelEvaluator =
         let axis = if l.Nest.Kind = NestKind.Rows then axes - 1 else axes - 2
         let shape = l.Extents |> Array.mapi (fun i e -> if i = axis then 1 else e)
         let folded = Compute.reduce r [| axis |] d l.Extents x
-        let back = positions l.Extents { Form.identity shape with Strides = (Form.identity shape).Strides |> Array.mapi (fun i s -> if i = axis then 0 else s) }
+        let back =
+            positions
+                l.Extents
+                { Form.identity shape with
+                    Strides = (Form.identity shape).Strides |> Array.mapi (fun i s -> if i = axis then 0 else s) }
         Elements.pick d folded back
 
     let private values (l: Loop) (buffers: Array[]) : Array[] =
@@ -53,7 +61,8 @@ module KernelEvaluator =
                 | Term.Scalar s -> repeat { l.Scalars[s] with DType = v.DType }
                 | Term.Fixed c -> repeat c
                 | Term.Load a -> Elements.pick v.DType buffers[l.Operands[a].Buffer] (places a)
-                | Term.LoadAt(a, lookups) -> Elements.pick v.DType buffers[l.Operands[a].Buffer] (lookUp l operand (places a) lookups)
+                | Term.LoadAt(a, lookups) ->
+                    Elements.pick v.DType buffers[l.Operands[a].Buffer] (lookUp l operand (places a) lookups)
                 | Term.Count a -> Elements.narrow v.DType (Integers(places a |> Array.map int64))
                 | Term.Unary(u, x) -> Compute.unary u v.DType (operand x)
                 | Term.Binary(b, x, y) -> Compute.binary b (typeOf x) (operand x) (operand y)
@@ -67,7 +76,8 @@ module KernelEvaluator =
         result
 
     let private product (p: Product) (buffers: Array[]) : Array =
-        Numbers.on p.DType
+        Numbers.on
+            p.DType
             { new OnNumbers<Array> with
                 member _.Of<'T when 'T: unmanaged>(n: Numbers<'T>) =
                     let x, y, z = buffers[p.Left] :?> 'T[], buffers[p.Right] :?> 'T[], buffers[p.Result] :?> 'T[]
@@ -78,7 +88,8 @@ module KernelEvaluator =
                             p.ResultOffsets[2]
                             |> Array.iteri (fun j column ->
                                 let left k = x[p.LeftOffsets[0].[b] + p.LeftOffsets[1].[i] + p.LeftOffsets[2].[k]]
-                                let right k = y[p.RightOffsets[0].[b] + p.RightOffsets[1].[k] + p.RightOffsets[2].[j]]
+                                let right k =
+                                    y[p.RightOffsets[0].[b] + p.RightOffsets[1].[k] + p.RightOffsets[2].[j]]
                                 z[start + row + column] <- Sums.contract n p.LeftOffsets[2].Length left right)))
                     z }
 
@@ -87,7 +98,12 @@ module KernelEvaluator =
         let bindings = Dictionary<Hash, Storage>()
         Array.iter2 (fun (v: Tensor) x -> bindings[v.Hash] <- Elements.toStorage v.DType x) variables operands
         let again = Op.rebuild node variables
-        let outputs = match node.Op with Op.Sort _ | Op.TopK _ | Op.Scan _ -> Op.items again | _ -> [| again |]
+        let outputs =
+            match node.Op with
+            | Op.Sort _
+            | Op.TopK _
+            | Op.Scan _ -> Op.items again
+            | _ -> [| again |]
         Interpreter.evaluate bindings outputs |> Array.map Elements.ofStorage
 
     /// Runs a plan on the values of its inputs.
@@ -97,14 +113,21 @@ module KernelEvaluator =
             |> Array.map (fun b ->
                 match b.Place with
                 | Place.Input i -> Elements.ofStorage inputs[i]
-                | Place.Output _ | Place.Temporary -> Elements.pick b.DType (Elements.ofStorage (Buffers.allocate b.DType 1)) (Array.zeroCreate b.Length))
+                | Place.Output _
+                | Place.Temporary ->
+                    Elements.pick b.DType (Elements.ofStorage (Buffers.allocate b.DType 1)) (Array.zeroCreate b.Length))
         for kernel in plan.Kernels do
             match kernel with
             | Kernel.Loop l ->
                 let computed = values l buffers
                 for struct (a, v) in l.Nest.Stores do
                     let b = l.Operands[a].Buffer
-                    buffers[b] <- Elements.put l.Nest.Arguments[a].DType buffers[b] (positions l.Extents l.Operands[a].Form) computed[v]
+                    buffers[b] <-
+                        Elements.put
+                            l.Nest.Arguments[a].DType
+                            buffers[b]
+                            (positions l.Extents l.Operands[a].Form)
+                            computed[v]
             | Kernel.Product p -> buffers[p.Result] <- product p buffers
             | Kernel.Scatter(target, indices, updates, result, _, node) ->
                 buffers[result] <- (reference node [| buffers[target]; buffers[indices]; buffers[updates] |]).[0]

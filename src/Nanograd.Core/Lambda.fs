@@ -12,7 +12,10 @@ module Substitute =
         for t in Graph.topological roots do
             let operands = t.Inputs |> Array.map (fun i -> rebuilt[i.Hash])
             let same = Op.rebuild t operands
-            rebuilt[t.Hash] <- (match replace same with Some r -> r | None -> same)
+            rebuilt[t.Hash] <-
+                (match replace same with
+                 | Some r -> r
+                 | None -> same)
         roots |> Array.map (fun r -> rebuilt[r.Hash])
 
     /// `roots` with some nodes replaced by others of the same type and shape; what stands below a replaced node is not visited.
@@ -55,8 +58,10 @@ module Lambda =
         let captured, seen = List<Tensor>(), HashSet<Hash>()
         let rec isLocal (t: Tensor) =
             match t.Op with
-            | Op.Const _ | Op.Iota _ -> true
-            | Op.Movement Movement.Broadcast | Op.Movement Movement.Reshape -> isLocal t.Inputs[0]
+            | Op.Const _
+            | Op.Iota _ -> true
+            | Op.Movement Movement.Broadcast
+            | Op.Movement Movement.Reshape -> isLocal t.Inputs[0]
             | _ -> false
         let capture (t: Tensor) =
             if not (dependent.Contains t.Hash) && not (isLocal t) && seen.Add t.Hash then captured.Add t

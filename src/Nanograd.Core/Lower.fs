@@ -20,16 +20,23 @@ module Lower =
             let x = t.Inputs[0]
             let length = axes |> Array.fold (fun n a -> n * x.Shape[a]) 1
             let last = axes[axes.Length - 1]
-            if length = 1 then Some(Op.reshape t.Shape x)
+            if length = 1 then
+                Some(Op.reshape t.Shape x)
             elif length = 0 then
-                let identity = match r with Reduction.Prod -> 1.0 | Reduction.Sum | Reduction.Max | Reduction.Min -> 0.0
+                let identity =
+                    match r with
+                    | Reduction.Prod -> 1.0
+                    | Reduction.Sum
+                    | Reduction.Max
+                    | Reduction.Min -> 0.0
                 Some(Op.broadcast t.Shape (Op.constant (Constant.ofFloat t.DType identity)))
             elif last < x.Rank - 1 && last - axes[0] + 1 <> axes.Length then
                 let kept = [| 0 .. x.Rank - 1 |] |> Array.filter (fun a -> not (Array.contains a axes))
                 let before = kept |> Array.filter (fun a -> a < last)
                 let moved = Op.permute (Array.concat [ before; axes; kept |> Array.filter (fun a -> a > last) ]) x
                 Some(Op.reduce r [ before.Length .. before.Length + axes.Length - 1 ] moved)
-            else None
+            else
+                None
         | Op.Dot d when d.LeftSum |> Array.exists (fun a -> t.Inputs[0].Shape[a] = 0) ->
             Some(Op.broadcast t.Shape (Op.constant (Constant.ofInt t.DType 0L)))
         | Op.Item i ->
@@ -41,7 +48,10 @@ module Lower =
 
     /// Custom and Checkpoint replaced by their bodies, and reductions put into the forms that nests have.
     let rec prepare (roots: Tensor[]) : Tensor[] =
-        if Graph.topological roots |> Array.exists (fun t -> (canonical t).IsSome) then prepare (Substitute.rewrite canonical roots) else roots
+        if Graph.topological roots |> Array.exists (fun t -> (canonical t).IsSome) then
+            prepare (Substitute.rewrite canonical roots)
+        else
+            roots
 
     // ---- one nest
 
@@ -49,7 +59,8 @@ module Lower =
     type private Memory = Tensor -> int voption
 
     /// Builds the values of one nest. `rowAxes` axes at the end must stay whole.
-    type private NestBuilder(kind: NestKind, extents: int[], fixedAxes: int, memory: Memory, mayCompute: Tensor -> bool) =
+    type private NestBuilder(kind: NestKind, extents: int[], fixedAxes: int, memory: Memory, mayCompute: Tensor -> bool)
+        =
         let arguments, operands = List<Argument>(), List<Operand>()
         let scalars, values = List<Constant>(), List<Value>()
         let known = Dictionary<struct (Hash * Form), int>()
@@ -61,18 +72,29 @@ module Lower =
         let mapped (view: Tensor) m =
             match m with
             | Mapped.To f -> f
-            | Mapped.Split(axis, inner) -> if axis < extents.Length - fixedAxes then raise (SplitAxis(axis, inner)) else raise (NeedsCopy view)
+            | Mapped.Split(axis, inner) ->
+                if axis < extents.Length - fixedAxes then raise (SplitAxis(axis, inner)) else raise (NeedsCopy view)
             | Mapped.Impossible -> raise (NeedsCopy view)
 
-        let indices (t: Tensor) f = match Form.indices extents t.Shape f with Ok i -> i | Error m -> [| mapped t m |]
+        let indices (t: Tensor) f =
+            match Form.indices extents t.Shape f with
+            | Ok i -> i
+            | Error m -> [| mapped t m |]
 
-        let advance (f: Form) = match f.Strides[last] with 0 -> Advance.Still | 1 -> Advance.Next | _ -> Advance.Strided
+        let advance (f: Form) =
+            match f.Strides[last] with
+            | 0 -> Advance.Still
+            | 1 -> Advance.Next
+            | _ -> Advance.Strided
 
         let access dtype (kind: Access) buffer (f: Form) =
             match accesses.TryGetValue(struct (buffer, f, dtype)) with
             | true, a when kind <> Access.Write -> a
             | _ ->
-                arguments.Add { DType = dtype; Access = kind; Advance = (if kind = Access.Count && f.Strides[last] <> 0 then Advance.Strided else advance f) }
+                arguments.Add
+                    { DType = dtype
+                      Access = kind
+                      Advance = (if kind = Access.Count && f.Strides[last] <> 0 then Advance.Strided else advance f) }
                 operands.Add { Buffer = buffer; Form = f }
                 if kind <> Access.Write then accesses[struct (buffer, f, dtype)] <- arguments.Count - 1
                 arguments.Count - 1
@@ -86,11 +108,22 @@ module Lower =
                 values.Count - 1
 
         let levelOf (uses: int seq) (own: Level) =
-            if own = Level.PerElement || Seq.exists (fun v -> values[v].Level = Level.PerElement) uses then Level.PerElement else Level.PerRow
+            if own = Level.PerElement || Seq.exists (fun v -> values[v].Level = Level.PerElement) uses then
+                Level.PerElement
+            else
+                Level.PerRow
 
-        let compute dtype term = define dtype term (levelOf (Kernel.operands term) (if kind = NestKind.Columns then Level.PerElement else Level.PerRow))
+        let compute dtype term =
+            define
+                dtype
+                term
+                (levelOf (Kernel.operands term) (if kind = NestKind.Columns then Level.PerElement else Level.PerRow))
 
-        let still argument = if kind = NestKind.Rows && arguments[argument].Advance = Advance.Still then Level.PerRow else Level.PerElement
+        let still argument =
+            if kind = NestKind.Rows && arguments[argument].Advance = Advance.Still then
+                Level.PerRow
+            else
+                Level.PerElement
 
         let number (c: Constant) =
             scalars.Add c
@@ -116,7 +149,11 @@ module Lower =
             let operand i = b.Lower(t.Inputs[i], f)
             if not (mayCompute t) then raise (NeedsCopy t)
             match t.Op with
-            | Op.Const c -> define t.DType (Term.Scalar(number c)) (if kind = NestKind.Columns then Level.PerElement else Level.PerRow)
+            | Op.Const c ->
+                define
+                    t.DType
+                    (Term.Scalar(number c))
+                    (if kind = NestKind.Columns then Level.PerElement else Level.PerRow)
             | Op.Iota axis ->
                 let a = access t.DType Access.Count -1 (indices t f).[axis]
                 define t.DType (Term.Count a) (still a)
@@ -130,7 +167,8 @@ module Lower =
                 let rec count (t: Tensor) =
                     match t.Op with
                     | Op.Const c -> Some c
-                    | Op.Movement Movement.Broadcast | Op.Movement Movement.Reshape -> count t.Inputs[0]
+                    | Op.Movement Movement.Broadcast
+                    | Op.Movement Movement.Reshape -> count t.Inputs[0]
                     | _ -> None
                 match count t.Inputs[1] with
                 | Some c -> compute t.DType (Term.Binary(op, operand 0, compute t.DType (Term.Fixed c)))
@@ -171,7 +209,10 @@ module Lower =
         member private b.Reduce(t: Tensor, r: Reduction, f: Form) =
             let length = Schedule.rowLength t
             if kind = NestKind.Columns || f.Strides[last] <> 0 || extents[last] <> length then raise (NeedsCopy t)
-            let along = { Form.scale length f with Strides = Form.scale length f |> fun g -> Array.mapi (fun d s -> if d = last then 1 else s) g.Strides }
+            let along =
+                { Form.scale length f with
+                    Strides =
+                        Form.scale length f |> fun g -> Array.mapi (fun d s -> if d = last then 1 else s) g.Strides }
             let x = b.Lower(t.Inputs[0], along)
             define t.DType (Term.Reduced(r, x)) Level.PerRow
 
@@ -187,14 +228,31 @@ module Lower =
         member _.Finish(label: string) : Loop =
             let rec join (extents: int[]) (forms: Form[]) d =
                 let keep = if kind = NestKind.Columns then 2 else (if fixedAxes > 0 then 1 else 0)
-                if d < 1 then extents, forms
-                elif extents[d - 1] = 1 && d - 1 < extents.Length - 1 && d <= extents.Length - 1 && (keep = 0 || d < extents.Length - keep + 1) then
-                    join (Array.removeAt (d - 1) extents) (forms |> Array.map (fun f -> { f with Strides = Array.removeAt (d - 1) f.Strides })) (d - 1)
-                elif (keep = 0 || d < extents.Length - keep) && forms |> Array.forall (fun f -> f.Strides[d - 1] = f.Strides[d] * extents[d] && (extents[d] <> 1)) then
+                if d < 1 then
+                    extents, forms
+                elif
+                    extents[d - 1] = 1
+                    && d - 1 < extents.Length - 1
+                    && d <= extents.Length - 1
+                    && (keep = 0 || d < extents.Length - keep + 1)
+                then
+                    join
+                        (Array.removeAt (d - 1) extents)
+                        (forms |> Array.map (fun f -> { f with Strides = Array.removeAt (d - 1) f.Strides }))
+                        (d - 1)
+                elif
+                    (keep = 0 || d < extents.Length - keep)
+                    && forms
+                       |> Array.forall (fun f -> f.Strides[d - 1] = f.Strides[d] * extents[d] && (extents[d] <> 1))
+                then
                     let merged = Array.removeAt (d - 1) extents
                     merged[d - 1] <- extents[d - 1] * extents[d]
-                    join merged (forms |> Array.map (fun f -> { f with Strides = Array.removeAt (d - 1) f.Strides })) (d - 1)
-                else join extents forms (d - 1)
+                    join
+                        merged
+                        (forms |> Array.map (fun f -> { f with Strides = Array.removeAt (d - 1) f.Strides }))
+                        (d - 1)
+                else
+                    join extents forms (d - 1)
             let extents, forms = join extents (operands |> Seq.map (fun o -> o.Form) |> Seq.toArray) last
             let nest =
                 { Kind = kind
@@ -223,8 +281,14 @@ module Lower =
 
         let memory (t: Tensor) : int voption =
             match t.Op with
-            | Op.Item i -> (match calls.TryGetValue t.Inputs[0].Hash with | true, results -> ValueSome results[i] | _ -> ValueNone)
-            | _ -> (match home.TryGetValue t.Hash with | true, b -> ValueSome b | _ -> ValueNone)
+            | Op.Item i ->
+                (match calls.TryGetValue t.Inputs[0].Hash with
+                 | true, results -> ValueSome results[i]
+                 | _ -> ValueNone)
+            | _ ->
+                (match home.TryGetValue t.Hash with
+                 | true, b -> ValueSome b
+                 | _ -> ValueNone)
 
         member _.Buffers = buffers
         member _.Kernels = kernels
@@ -236,10 +300,13 @@ module Lower =
             b
 
         /// Builds a nest, splitting axes and copying views until every access is a form.
-        member p.Nest(kind, extents: int[], fixedAxes, computes: HashSet<Hash>, build: NestBuilder -> int[] -> unit, label) =
+        member p.Nest
+            (kind, extents: int[], fixedAxes, computes: HashSet<Hash>, build: NestBuilder -> int[] -> unit, label)
+            =
             let mayCompute (t: Tensor) = computes.Contains t.Hash || isFree.Contains t.Hash || Form.isView t
             let rec attempt (extents: int[]) tries =
-                if tries > 200 then invalidOp $"lower: {label} keeps asking for other loops (this is a mistake in Nanograd)"
+                if tries > 200 then
+                    invalidOp $"lower: {label} keeps asking for other loops (this is a mistake in Nanograd)"
                 let b = NestBuilder(kind, extents, fixedAxes, memory, mayCompute)
                 let next =
                     try
@@ -263,13 +330,22 @@ module Lower =
                 match t.Op with
                 | Op.Indexing _ -> ()
                 | _ when Form.isView t || isFree.Contains t.Hash -> ()
-                | _ -> invalidOp $"lower: {Print.name t} {Shape.describe t} is used before it is computed (this is a mistake in Nanograd)"
+                | _ ->
+                    invalidOp
+                        $"lower: {Print.name t} {Shape.describe t} is used before it is computed (this is a mistake in Nanograd)"
                 let length = t.Count
                 let target = newBuffer t.DType length Place.Temporary
                 let itself = HashSet<Hash>([ t.Hash ])
-                p.Nest(NestKind.Rows, [| length |], 0, itself, (fun b extents ->
-                    let f = Form.identity extents
-                    b.Store(b.Lower(t, f), target, f)), Print.name t)
+                p.Nest(
+                    NestKind.Rows,
+                    [| length |],
+                    0,
+                    itself,
+                    (fun b extents ->
+                        let f = Form.identity extents
+                        b.Store(b.Lower(t, f), target, f)),
+                    Print.name t
+                )
                 home[t.Hash] <- target
                 target
 
@@ -283,7 +359,12 @@ module Lower =
                 | ValueNone ->
                     match Form.follow extents node f with
                     | Mapped.To next -> follow extents axisOf next node.Inputs[0]
-                    | Mapped.Split(axis, inner) -> follow (Form.splitExtents axis inner extents) (Array.insertAt axis axisOf[axis] axisOf) (Form.split axis inner f) node
+                    | Mapped.Split(axis, inner) ->
+                        follow
+                            (Form.splitExtents axis inner extents)
+                            (Array.insertAt axis axisOf[axis] axisOf)
+                            (Form.split axis inner f)
+                            node
                     | Mapped.Impossible -> None
             match (if t.Rank = 0 then None else follow t.Shape origin (Form.identity t.Shape) t) with
             | None ->
@@ -291,13 +372,25 @@ module Lower =
                 b, Array.map2 (fun s e -> Array.init e (fun i -> i * s)) (Shape.strides t.Shape) t.Shape
             | Some(b, extents, axisOf, f) ->
                 let table axis =
-                    let parts = [| for d in 0 .. extents.Length - 1 do if axisOf[d] = axis then extents[d], f.Strides[d] |]
+                    let parts =
+                        [| for d in 0 .. extents.Length - 1 do
+                               if axisOf[d] = axis then extents[d], f.Strides[d] |]
                     let start = if axis = 0 then f.Offset else 0
-                    Array.fold (fun (offsets: int[]) (e, s) -> Array.collect (fun o -> Array.init e (fun i -> o + i * s)) offsets) [| start |] parts
+                    Array.fold
+                        (fun (offsets: int[]) (e, s) ->
+                            Array.collect (fun o -> Array.init e (fun i -> o + i * s)) offsets)
+                        [| start |]
+                        parts
                 b, Array.init t.Rank table
 
         member p.Rows(members: Tensor[], rowLength: int) =
-            let elements = members |> Array.map (fun m -> match m.Op with Op.Reduce _ -> m.Inputs[0].Count | _ -> m.Count) |> Array.max
+            let elements =
+                members
+                |> Array.map (fun m ->
+                    match m.Op with
+                    | Op.Reduce _ -> m.Inputs[0].Count
+                    | _ -> m.Count)
+                |> Array.max
             let r = max 1 rowLength
             let extents = if r > 1 then [| elements / r; r |] else [| elements |]
             let computes = HashSet<Hash>(members |> Seq.map (fun m -> m.Hash))
@@ -307,10 +400,18 @@ module Lower =
                 let whole = Form.identity extents
                 for m, target in targets do
                     let perRow = r > 1 && m.Count * r = elements
-                    let f = if perRow then { whole with Strides = whole.Strides |> Array.mapi (fun d s -> if d = extents.Length - 1 then 0 else s / r) } else whole
+                    let f =
+                        if perRow then
+                            { whole with
+                                Strides =
+                                    whole.Strides |> Array.mapi (fun d s -> if d = extents.Length - 1 then 0 else s / r) }
+                        else
+                            whole
                     b.Store(b.Lower(m, f), target, f)
             if targets.Length > 0 then
-                let label = String.Join(" ", members |> Seq.map Print.name |> Seq.truncate 6) + (if members.Length > 6 then " ..." else "")
+                let label =
+                    String.Join(" ", members |> Seq.map Print.name |> Seq.truncate 6)
+                    + (if members.Length > 6 then " ..." else "")
                 p.Nest(NestKind.Rows, extents, (if r > 1 then 1 else 0), computes, build, label)
             for m, target in targets do
                 home[m.Hash] <- target
@@ -321,14 +422,20 @@ module Lower =
                 let x = t.Inputs[0]
                 let product (s: int[]) = Array.fold (*) 1 s
                 let first, last = axes[0], axes[axes.Length - 1]
-                let extents = [| product x.Shape[.. first - 1]; product x.Shape[first..last]; product x.Shape[last + 1 ..] |]
+                let extents =
+                    [| product x.Shape[.. first - 1]; product x.Shape[first..last]; product x.Shape[last + 1 ..] |]
                 let computes = HashSet<Hash>(inside |> Seq.map (fun m -> m.Hash))
                 let target = newBuffer t.DType t.Count Place.Temporary
                 let build (b: NestBuilder) (extents: int[]) =
                     let whole = Form.identity extents
                     let n = extents.Length
                     let columns, length = extents[n - 1], extents[n - 2]
-                    let strides = whole.Strides |> Array.mapi (fun d s -> if d = n - 2 then 0 elif d = n - 1 then (if columns = 1 then 0 else 1) else s / length)
+                    let strides =
+                        whole.Strides
+                        |> Array.mapi (fun d s ->
+                            if d = n - 2 then 0
+                            elif d = n - 1 then (if columns = 1 then 0 else 1)
+                            else s / length)
                     b.Store(b.Column(r, x), target, { Offset = 0; Strides = strides })
                 p.Nest(NestKind.Columns, extents, 2, computes, build, Print.name t)
                 home[t.Hash] <- target
@@ -342,14 +449,19 @@ module Lower =
                 | Error(Mapped.Split(axis, inner)) -> raise (SplitAxis(axis, inner))
                 | Error _ -> invalidOp "lower: a contiguous tensor has indices"
                 | Ok i ->
-                    let moved = i |> Array.mapi (fun a f -> Form.add (Form.constant extents.Length low[a]) (Form.scale step[a] f))
+                    let moved =
+                        i
+                        |> Array.mapi (fun a f -> Form.add (Form.constant extents.Length low[a]) (Form.scale step[a] f))
                     b.Store(b.Lower(x, whole), target, Form.linear extents.Length shape moved)
             p.Nest(NestKind.Rows, [| x.Count |], 0, HashSet(), build, Print.name x)
 
         member private p.Product(t: Tensor, d: Contraction) =
             let x, y = t.Inputs[0], t.Inputs[1]
-            let free (t: Tensor) batch sum = [| 0 .. t.Rank - 1 |] |> Array.filter (fun a -> not (Array.contains a batch || Array.contains a sum))
-            let sums (axes: int[]) (tables: int[][]) = axes |> Array.fold (fun (acc: int[]) a -> Array.collect (fun o -> Array.map ((+) o) tables[a]) acc) [| 0 |]
+            let free (t: Tensor) batch sum =
+                [| 0 .. t.Rank - 1 |] |> Array.filter (fun a -> not (Array.contains a batch || Array.contains a sum))
+            let sums (axes: int[]) (tables: int[][]) =
+                axes
+                |> Array.fold (fun (acc: int[]) a -> Array.collect (fun o -> Array.map ((+) o) tables[a]) acc) [| 0 |]
             let left, leftTables = p.Offsets x
             let right, rightTables = p.Offsets y
             // A table's start offset sits in axis 0 and must count once, whichever group of axes that axis belongs to.
@@ -365,7 +477,8 @@ module Lower =
                           Right = right
                           Result = target
                           LeftOffsets = [| sums d.LeftBatch leftTables; sums m leftTables; sums d.LeftSum leftTables |]
-                          RightOffsets = [| sums d.RightBatch rightTables; sums d.RightSum rightTables; sums n rightTables |]
+                          RightOffsets =
+                            [| sums d.RightBatch rightTables; sums d.RightSum rightTables; sums n rightTables |]
                           ResultOffsets =
                             [| sums [| 0 .. batch - 1 |] own
                                sums [| batch .. batch + m.Length - 1 |] own
@@ -375,10 +488,13 @@ module Lower =
 
         member private p.Reference(t: Tensor) =
             let operands = t.Inputs |> Array.map p.Realise
-            let results = Op.results t |> Array.map (fun (dtype, shape) -> newBuffer dtype (Shape.count shape) Place.Temporary)
+            let results =
+                Op.results t |> Array.map (fun (dtype, shape) -> newBuffer dtype (Shape.count shape) Place.Temporary)
             kernels.Add(Kernel.Reference(t, operands, results))
             match t.Op with
-            | Op.Sort _ | Op.TopK _ | Op.Scan _ -> calls[t.Hash] <- results
+            | Op.Sort _
+            | Op.TopK _
+            | Op.Scan _ -> calls[t.Hash] <- results
             | _ -> home[t.Hash] <- results[0]
 
         member p.Single(t: Tensor) =
@@ -393,27 +509,54 @@ module Lower =
                     at <- at + x.Shape[axis]
             | Op.Movement(Movement.Pad(low, _, interior)) ->
                 let target = p.Temporary t
-                p.Place(Op.broadcast t.Shape t.Inputs[1], target, t.Shape, Array.zeroCreate t.Rank, Array.create t.Rank 1)
+                p.Place(
+                    Op.broadcast t.Shape t.Inputs[1],
+                    target,
+                    t.Shape,
+                    Array.zeroCreate t.Rank,
+                    Array.create t.Rank 1
+                )
                 p.Place(t.Inputs[0], target, t.Shape, low, interior |> Array.map ((+) 1))
             | Op.Indexing(Indexing.ScatterAdd(0, 0)) ->
                 let x, picks, updates = p.Realise t.Inputs[0], p.Realise t.Inputs[1], p.Realise t.Inputs[2]
                 let inner = t.Count / max 1 t.Shape[0]
-                kernels.Add(Kernel.Scatter(x, picks, updates, p.Temporary t, struct (t.Shape[0], t.Inputs[1].Count, inner, 0), t))
+                kernels.Add(
+                    Kernel.Scatter(
+                        x,
+                        picks,
+                        updates,
+                        p.Temporary t,
+                        struct (t.Shape[0], t.Inputs[1].Count, inner, 0),
+                        t
+                    )
+                )
             | _ -> p.Reference t
 
         /// The buffer of a result of the program: its own, so that nobody else writes or shares it.
         member p.Result(t: Tensor, index: int) =
             let s, chain = Schedule.source t
-            let plain = chain |> List.forall (fun v -> match v.Op with Op.Movement Movement.Reshape -> true | _ -> false)
+            let plain =
+                chain
+                |> List.forall (fun v ->
+                    match v.Op with
+                    | Op.Movement Movement.Reshape -> true
+                    | _ -> false)
             match memory s with
             | ValueSome b when plain && buffers[b].Place = Place.Temporary ->
                 buffers[b] <- { buffers[b] with Place = Place.Output index }
                 b
             | _ ->
                 let target = newBuffer t.DType t.Count (Place.Output index)
-                p.Nest(NestKind.Rows, [| t.Count |], 0, HashSet(), (fun b extents ->
-                    let f = Form.identity extents
-                    b.Store(b.Lower(t, f), target, f)), "result")
+                p.Nest(
+                    NestKind.Rows,
+                    [| t.Count |],
+                    0,
+                    HashSet(),
+                    (fun b extents ->
+                        let f = Form.identity extents
+                        b.Store(b.Lower(t, f), target, f)),
+                    "result"
+                )
                 target
 
     /// The plan that computes `outputs` from `inputs` (variables).

@@ -19,10 +19,12 @@ type Home =
 
 /// Where all buffers of a program live, known before it runs.
 type MemoryPlan =
-    { Homes: Home[]
-      ArenaBytes: int64
-      /// Arena and fresh results together: the most a run adds to what its inputs hold.
-      PeakBytes: int64 }
+    {
+        Homes: Home[]
+        ArenaBytes: int64
+        /// Arena and fresh results together: the most a run adds to what its inputs hold.
+        PeakBytes: int64
+    }
 
 /// Lifetimes to addresses: buffers that are never alive together share memory, and results replace donated inputs where that is safe.
 [<RequireQualifiedAccess>]
@@ -36,9 +38,23 @@ module MemoryPlan =
         match k with
         | Kernel.Loop l when l.Nest.Kind = NestKind.Rows ->
             let forms access buffer =
-                Seq.zip l.Nest.Arguments l.Operands |> Seq.filter (fun (a, o) -> a.Access = access && o.Buffer = buffer) |> Seq.map (fun (_, o) -> o.Form) |> Seq.distinct |> Seq.toArray
-            let lookups = l.Nest.Values |> Array.exists (fun v -> match v.Term with Term.LoadAt _ -> true | _ -> false)
-            let reductions = l.Nest.Values |> Array.exists (fun v -> match v.Term with Term.Reduced _ -> true | _ -> false)
+                Seq.zip l.Nest.Arguments l.Operands
+                |> Seq.filter (fun (a, o) -> a.Access = access && o.Buffer = buffer)
+                |> Seq.map (fun (_, o) -> o.Form)
+                |> Seq.distinct
+                |> Seq.toArray
+            let lookups =
+                l.Nest.Values
+                |> Array.exists (fun v ->
+                    match v.Term with
+                    | Term.LoadAt _ -> true
+                    | _ -> false)
+            let reductions =
+                l.Nest.Values
+                |> Array.exists (fun v ->
+                    match v.Term with
+                    | Term.Reduced _ -> true
+                    | _ -> false)
             let written = forms Access.Write output
             not lookups && not reductions && written.Length = 1 && forms Access.Read input = written
         | _ -> false
@@ -74,7 +90,9 @@ module MemoryPlan =
             match donors.TryGetValue(struct (plan.Buffers[b].DType, plan.Buffers[b].Length)) with
             | true, candidates when writers[b].Count > 0 ->
                 let w = writers[b][0]
-                let safe j = not (taken.Contains j) && (lastRead[j] < w || (lastRead[j] = w && writers[b].Count = 1 && sameElements plan.Kernels[w] j b))
+                let safe j =
+                    not (taken.Contains j)
+                    && (lastRead[j] < w || (lastRead[j] = w && writers[b].Count = 1 && sameElements plan.Kernels[w] j b))
                 candidates |> Seq.filter safe |> Seq.sortByDescending (fun j -> lastRead[j]) |> Seq.tryHead
             | _ -> None
         let homes = Array.create count Home.Nowhere
@@ -87,7 +105,12 @@ module MemoryPlan =
                 match donorFor b with
                 | Some j ->
                     taken.Add j |> ignore
-                    homes[b] <- Home.InPlace(match plan.Buffers[j].Place with Place.Input i -> i | _ -> -1)
+                    homes[b] <-
+                        Home.InPlace(
+                            match plan.Buffers[j].Place with
+                            | Place.Input i -> i
+                            | _ -> -1
+                        )
                 | None ->
                     homes[b] <- Home.Fresh o
                     freshBytes <- freshBytes + bytes buffer
@@ -150,6 +173,4 @@ module MemoryPlan =
                     | _ -> ()
             | _ -> ()
         // A result in a donated input's place must not be written before the last use of that input by another buffer's reader; checked above.
-        { Homes = homes
-          ArenaBytes = size
-          PeakBytes = size + freshBytes }
+        { Homes = homes; ArenaBytes = size; PeakBytes = size + freshBytes }

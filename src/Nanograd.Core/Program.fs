@@ -15,12 +15,14 @@ type Device =
 
 /// What the program caches have done so far in this process.
 type CacheStatistics =
-    { /// Programs compiled.
-      Programs: int64
-      /// Runs that found their program in a cache.
-      Hits: int64
-      /// Kernels turned into machine code (equal kernels of different programs or shapes are one).
-      Kernels: int64 }
+    {
+        /// Programs compiled.
+        Programs: int64
+        /// Runs that found their program in a cache.
+        Hits: int64
+        /// Kernels turned into machine code (equal kernels of different programs or shapes are one).
+        Kernels: int64
+    }
 
 /// Compiling expressions and running them.
 [<RequireQualifiedAccess>]
@@ -79,7 +81,8 @@ module Program =
                 | Op.Literal _ -> leaf 1 literals
                 | Op.Input _ -> leaf 2 variables
                 | op ->
-                    if t.Inputs.Length = 0 then t.Hash
+                    if t.Inputs.Length = 0 then
+                        t.Hash
                     else
                         let mutable h = op.Hash.Add(Case.number t.DType).Add t.Shape
                         for i in t.Inputs do
@@ -101,7 +104,8 @@ module Program =
 
     /// Compiles `outputs` as a function of `inputs` (variables). `donated` says which inputs may be overwritten by the run.
     let compile (inputs: Tensor[]) (outputs: Tensor[]) (donated: bool[]) : Executable =
-        if inputs.Length <> donated.Length then invalidArg "donated" $"there are {inputs.Length} inputs and {donated.Length} marks"
+        if inputs.Length <> donated.Length then
+            invalidArg "donated" $"there are {inputs.Length} inputs and {donated.Length} marks"
         Interlocked.Increment &compiled |> ignore
         let executable: Executable =
             match device with
@@ -133,14 +137,21 @@ module Program =
 
     /// Computes closed expressions together, in one program, which is found again for equal expressions over other values.
     let evaluate (roots: Tensor[]) : Tensor[] =
-        let isValue (t: Tensor) = match t.Op with Op.Literal _ -> true | _ -> false
+        let isValue (t: Tensor) =
+            match t.Op with
+            | Op.Literal _ -> true
+            | _ -> false
         let pending = roots |> Array.filter (isValue >> not) |> Array.distinct
-        if pending.Length = 0 then roots
+        if pending.Length = 0 then
+            roots
         else
             let struct (hash, literals, variables) = key pending
             if variables.Length > 0 then
                 let names = String.Join(", ", variables |> Array.map Print.name)
-                raise (InvalidOperationException $"eval: the expression has free variables ({names}); give them values, or compile it with jit.")
+                raise (
+                    InvalidOperationException
+                        $"eval: the expression has free variables ({names}); give them values, or compile it with jit."
+                )
             let program =
                 cached hash (fun () ->
                     let inputs = literals |> Array.mapi (fun i l -> Op.input $"v{i}" l.DType l.Shape)
@@ -158,4 +169,4 @@ type internal Display =
     /// The value of a closed expression as text.
     static member Value(t: Tensor) : string =
         let s = Program.storage (Program.evaluate [| t |]).[0]
-        Print.values t.DType t.Shape (Buffers.read s)
+        ValueText.layout t.DType t.Shape (Buffers.read s)

@@ -213,7 +213,7 @@ module internal ContractionRules =
                   | ValueNone -> none)
           dotRule
               "dot-permute-right: read the axes where they are"
-              (fun x y _ -> Op.matmul x (Op.permute [| 0; 2; 1 |] y))
+              (fun x y _ -> matmul x (Op.permute [| 0; 2; 1 |] y))
               (fun d x y ->
                   match behind y d.RightBatch d.RightSum with
                   | ValueSome(struct (s, batch, sum)) ->
@@ -221,7 +221,7 @@ module internal ContractionRules =
                   | ValueNone -> none)
           dotRule
               "dot-shared-right: one matrix for the whole batch"
-              (fun x _ w -> Op.matmul x (Op.broadcast [| 2; 4; 5 |] w))
+              (fun x _ w -> matmul x (Op.broadcast [| 2; 4; 5 |] w))
               (fun d x y ->
                   match shared x d.LeftBatch d.LeftSum y d.RightBatch d.RightSum with
                   | ValueSome(struct (flat, sum)) ->
@@ -229,7 +229,7 @@ module internal ContractionRules =
                   | ValueNone -> none)
           dotRule
               "dot-constant: c @ x = c * (sum of x), stretched"
-              (fun x _ _ -> Op.matmul (like (Op.slice [| 0; 0; 0 |] [| 2; 2; 3 |] [| 1; 1; 1 |] x) 1.5) x)
+              (fun x _ _ -> matmul (like (Op.slice [| 0; 0; 0 |] [| 2; 2; 3 |] [| 1; 1; 1 |] x) 1.5) x)
               constantDot
           nodeRule
               "contraction"

@@ -30,11 +30,23 @@ module Schedule =
         | Op.Unary u ->
             match u with
             | Unary.Exp -> 16
-            | Unary.Log | Unary.Expm1 | Unary.Log1p -> 24
-            | Unary.Sin | Unary.Cos | Unary.Atan | Unary.Tanh -> 28
+            | Unary.Log
+            | Unary.Expm1
+            | Unary.Log1p -> 24
+            | Unary.Sin
+            | Unary.Cos
+            | Unary.Atan
+            | Unary.Tanh -> 28
             | Unary.Erf -> 40
-            | Unary.Sqrt | Unary.Rsqrt | Unary.Sign -> 4
-            | Unary.Neg | Unary.Abs | Unary.Floor | Unary.Ceil | Unary.Round | Unary.Not -> 1
+            | Unary.Sqrt
+            | Unary.Rsqrt
+            | Unary.Sign -> 4
+            | Unary.Neg
+            | Unary.Abs
+            | Unary.Floor
+            | Unary.Ceil
+            | Unary.Round
+            | Unary.Not -> 1
         | Op.RandomBits -> 130
         | Op.Binary(Binary.Pow | Binary.Rem) -> 30
         | _ -> 1
@@ -42,17 +54,32 @@ module Schedule =
     /// Elementwise expressions and lookups: what a loop body can hold. Reductions of rows come with them.
     let isLight (t: Tensor) =
         match t.Op with
-        | Op.Unary _ | Op.Binary _ | Op.Select | Op.Cast | Op.BitCast | Op.RandomBits -> true
+        | Op.Unary _
+        | Op.Binary _
+        | Op.Select
+        | Op.Cast
+        | Op.BitCast
+        | Op.RandomBits -> true
         | Op.Indexing(Indexing.Gather _ | Indexing.DynamicSlice) -> true
         | Op.Reduce(_, axes) -> axes[axes.Length - 1] = t.Inputs[0].Rank - 1
         | _ -> false
 
-    let private isRowReduction (t: Tensor) = match t.Op with Op.Reduce _ -> isLight t | _ -> false
+    let private isRowReduction (t: Tensor) =
+        match t.Op with
+        | Op.Reduce _ -> isLight t
+        | _ -> false
 
     /// Lookups read their operands wherever the indices say, so those must be in memory.
-    let private readsFromMemory (t: Tensor) = match t.Op with Op.Indexing _ | Op.RandomBits -> true | _ -> false
+    let private readsFromMemory (t: Tensor) =
+        match t.Op with
+        | Op.Indexing _
+        | Op.RandomBits -> true
+        | _ -> false
 
-    let rowLength (t: Tensor) = match t.Op with Op.Reduce(_, axes) -> axes |> Array.fold (fun n a -> n * t.Inputs[0].Shape[a]) 1 | _ -> 0
+    let rowLength (t: Tensor) =
+        match t.Op with
+        | Op.Reduce(_, axes) -> axes |> Array.fold (fun n a -> n * t.Inputs[0].Shape[a]) 1
+        | _ -> 0
 
     /// Expressions of constants and iotas: computed wherever they are used, never stored for their own sake.
     let free (order: Tensor[]) : HashSet<Hash> =
@@ -60,8 +87,13 @@ module Schedule =
         for t in order do
             let isFree =
                 match t.Op with
-                | Op.Const _ | Op.Iota _ -> true
-                | Op.Unary _ | Op.Binary _ | Op.Select | Op.Cast | Op.BitCast -> t.Inputs |> Array.forall (fun i -> result.Contains i.Hash)
+                | Op.Const _
+                | Op.Iota _ -> true
+                | Op.Unary _
+                | Op.Binary _
+                | Op.Select
+                | Op.Cast
+                | Op.BitCast -> t.Inputs |> Array.forall (fun i -> result.Contains i.Hash)
                 | _ -> Form.isView t && result.Contains t.Inputs[0].Hash
             if isFree then result.Add t.Hash |> ignore
         result
@@ -97,8 +129,16 @@ module Schedule =
 
         /// Does the reader, at level `rowReader`, find in `chain` the operand's own row and element?
         let aligned (g: Group) rowReader (chain: Tensor list) rowOperand =
-            if chain |> List.forall (fun v -> match v.Op with Op.Movement Movement.Reshape -> true | _ -> false) then rowReader = rowOperand
-            elif rowReader then false
+            if
+                chain
+                |> List.forall (fun v ->
+                    match v.Op with
+                    | Op.Movement Movement.Reshape -> true
+                    | _ -> false)
+            then
+                rowReader = rowOperand
+            elif rowReader then
+                false
             else
                 let r = max 1 g.RowLength
                 let rec follow (extents: int[]) inRow (f: Form) (chain: Tensor list) =
@@ -106,7 +146,11 @@ module Schedule =
                     | [] ->
                         let whole = Form.identity extents
                         let own = Array.map2 (fun s e -> if e = 1 then 0 else s) whole.Strides extents
-                        let expected = if rowOperand then own |> Array.mapi (fun d s -> if d >= extents.Length - inRow then 0 else s / r) else own
+                        let expected =
+                            if rowOperand then
+                                own |> Array.mapi (fun d s -> if d >= extents.Length - inRow then 0 else s / r)
+                            else
+                                own
                         f.Offset = 0 && f.Strides = expected
                     | v :: rest ->
                         match Form.follow extents v f with
@@ -128,8 +172,13 @@ module Schedule =
             |> Array.filter (fun i -> not (isFree.Contains i.Hash))
             |> Array.collect (fun i ->
                 let s, chain = source i
-                if taken.Contains s.Hash then operands s
-                else [| (match s.Op with Op.Item _ -> s.Inputs[0] | _ -> s), chain |])
+                if taken.Contains s.Hash then
+                    operands s
+                else
+                    [| (match s.Op with
+                        | Op.Item _ -> s.Inputs[0]
+                        | _ -> s),
+                       chain |])
 
         let waitsFor (g: Group) =
             for later in groups do
@@ -145,10 +194,16 @@ module Schedule =
 
         let levelIn (g: Group) (t: Tensor) =
             if isRowReduction t then
-                if (g.RowLength = 0 || g.RowLength = rowLength t) && t.Inputs[0].Count = g.Elements then ValueSome true else ValueNone
-            elif t.Count = g.Elements then ValueSome false
-            elif g.RowLength > 1 && t.Count * g.RowLength = g.Elements then ValueSome true
-            else ValueNone
+                if (g.RowLength = 0 || g.RowLength = rowLength t) && t.Inputs[0].Count = g.Elements then
+                    ValueSome true
+                else
+                    ValueNone
+            elif t.Count = g.Elements then
+                ValueSome false
+            elif g.RowLength > 1 && t.Count * g.RowLength = g.Elements then
+                ValueSome true
+            else
+                ValueNone
 
         /// May `t` be computed in `g`, given what it reads?
         let fits (g: Group) (t: Tensor) (reads: (Tensor * Tensor list)[]) =
@@ -162,7 +217,9 @@ module Schedule =
                        | true, other when other = g.Number ->
                            let reader = row && not (isRowReduction t)
                            let operand = perRow.Contains s.Hash
-                           not (readsFromMemory t) && aligned g reader chain operand && not (operand && not row && narrow g)
+                           not (readsFromMemory t)
+                           && aligned g reader chain operand
+                           && not (operand && not row && narrow g)
                        | true, other -> not (groups[other].Before.Contains g.Number)
                        | _ -> true)
 
@@ -191,7 +248,8 @@ module Schedule =
             if isRowReduction t then
                 g.RowLength <- rowLength t
                 perRow.Add t.Hash |> ignore
-            elif t.Count <> g.Elements then perRow.Add t.Hash |> ignore
+            elif t.Count <> g.Elements then
+                perRow.Add t.Hash |> ignore
             g.Members.Add t
             g.Cost <- g.Cost + cost t
             groupOf[t.Hash] <- g.Number
@@ -201,15 +259,20 @@ module Schedule =
             let mutable home, plain = -1, isLight t && not (readsFromMemory t) && not (isRowReduction t)
             for i in t.Inputs do
                 if plain && not (isFree.Contains i.Hash) then
-                    if Form.isView i || taken.Contains i.Hash || perRow.Contains i.Hash then plain <- false
+                    if Form.isView i || taken.Contains i.Hash || perRow.Contains i.Hash then
+                        plain <- false
                     else
                         match i.Op with
-                        | Op.Input _ | Op.Literal _ -> ()
+                        | Op.Input _
+                        | Op.Literal _ -> ()
                         | _ ->
                             match groupOf.TryGetValue i.Hash with
                             | true, g when home = -1 || home = g -> home <- g
                             | _ -> plain <- false
-            if plain && home >= 0 && groups[home].Elements = t.Count && groups[home].Cost + cost t <= budget then home else -1
+            if plain && home >= 0 && groups[home].Elements = t.Count && groups[home].Cost + cost t <= budget then
+                home
+            else
+                -1
 
         member _.Groups = groups
         member _.GroupOf = groupOf
@@ -222,12 +285,27 @@ module Schedule =
 
         member private _.PlaceAmong(t: Tensor) =
             let reads = operands t
-            let dependencies = reads |> Array.choose (fun (s, _) -> match groupOf.TryGetValue s.Hash with | true, g -> Some g | _ -> None) |> Array.distinct
+            let dependencies =
+                reads
+                |> Array.choose (fun (s, _) ->
+                    match groupOf.TryGetValue s.Hash with
+                    | true, g -> Some g
+                    | _ -> None)
+                |> Array.distinct
             let light = isLight t
-            let candidates = if light then dependencies |> Array.map (fun g -> groups[g]) |> Array.filter (fun g -> g.Elements >= 0) else [||]
+            let candidates =
+                if light then
+                    dependencies |> Array.map (fun g -> groups[g]) |> Array.filter (fun g -> g.Elements >= 0)
+                else
+                    [||]
             match candidates |> Array.tryFind (fun g -> fits g t reads) with
             | None ->
-                let g = fresh (if not light then -1 elif isRowReduction t then t.Inputs[0].Count else t.Count)
+                let g =
+                    fresh (
+                        if not light then -1
+                        elif isRowReduction t then t.Inputs[0].Count
+                        else t.Count
+                    )
                 add g t
                 need g dependencies
             | Some g ->
@@ -236,21 +314,42 @@ module Schedule =
                     if other.Alive && other.Number <> g.Number && mergeable g other then
                         let saved = g.RowLength
                         g.RowLength <- max g.RowLength other.RowLength
-                        let joins = reads |> Array.forall (fun (s, chain) -> groupOf.ContainsKey s.Hash && groupOf[s.Hash] <> other.Number || aligned g false chain (perRow.Contains s.Hash))
-                        let alone = (match levelIn g t with ValueSome row -> not row | ValueNone -> false)
+                        let joins =
+                            reads
+                            |> Array.forall (fun (s, chain) ->
+                                groupOf.ContainsKey s.Hash && groupOf[s.Hash] <> other.Number
+                                || aligned g false chain (perRow.Contains s.Hash))
+                        let alone =
+                            (match levelIn g t with
+                             | ValueSome row -> not row
+                             | ValueNone -> false)
                         g.RowLength <- saved
-                        let later = dependencies |> Array.exists (fun d -> groups[d].Before.Contains other.Number && d <> g.Number)
+                        let later =
+                            dependencies
+                            |> Array.exists (fun d -> groups[d].Before.Contains other.Number && d <> g.Number)
                         if joins && alone && not later then merge g other
                 add g t
                 need g (dependencies |> Array.map (fun d -> if groups[d].Alive then d else g.Number))
 
     /// Elementwise expressions that only `reduction` uses move into its kernel.
-    let private absorb (users: Dictionary<Hash, List<Tensor>>) (isOutput: Hash -> bool) (isFree: HashSet<Hash>) (reduction: Tensor) =
+    let private absorb
+        (users: Dictionary<Hash, List<Tensor>>)
+        (isOutput: Hash -> bool)
+        (isFree: HashSet<Hash>)
+        (reduction: Tensor)
+        =
         let inside = HashSet<Hash>([ reduction.Hash ])
         let absorbed = List<Tensor>()
         let rec visit (t: Tensor) =
             if not (isFree.Contains t.Hash) && not (inside.Contains t.Hash) then
-                let elementwise = match t.Op with Op.Unary _ | Op.Binary _ | Op.Select | Op.Cast | Op.BitCast -> true | _ -> false
+                let elementwise =
+                    match t.Op with
+                    | Op.Unary _
+                    | Op.Binary _
+                    | Op.Select
+                    | Op.Cast
+                    | Op.BitCast -> true
+                    | _ -> false
                 let onlyHere = not (isOutput t.Hash) && users[t.Hash] |> Seq.forall (fun u -> inside.Contains u.Hash)
                 if elementwise && onlyHere && absorbed.Count < 60 && t.Count >= reduction.Inputs[0].Count then
                     inside.Add t.Hash |> ignore
@@ -264,7 +363,10 @@ module Schedule =
     let make (order: Tensor[]) (isFree: HashSet<Hash>) (outputs: Tensor[]) : Schedule =
         let taken = HashSet<Hash>()
         let b = Builder(isFree, taken)
-        let isColumns (t: Tensor) = match t.Op with Op.Reduce _ -> not (isLight t) | _ -> false
+        let isColumns (t: Tensor) =
+            match t.Op with
+            | Op.Reduce _ -> not (isLight t)
+            | _ -> false
         let users = Dictionary<Hash, List<Tensor>>()
         if Array.exists isColumns order then
             for t in order do
@@ -280,7 +382,12 @@ module Schedule =
                 columns[t.Hash] <- inside
                 for i in inside do
                     taken.Add i.Hash |> ignore
-        let isLeaf (t: Tensor) = match t.Op with Op.Input _ | Op.Literal _ | Op.Item _ -> true | _ -> false
+        let isLeaf (t: Tensor) =
+            match t.Op with
+            | Op.Input _
+            | Op.Literal _
+            | Op.Item _ -> true
+            | _ -> false
         for t in order do
             if not (isLeaf t || isFree.Contains t.Hash || Form.isView t || taken.Contains t.Hash) then b.Place t
         // What column kernels swallowed depends on other kernels all the same; that is settled by ordering below.
@@ -296,7 +403,10 @@ module Schedule =
                 | _ when g.Elements < 0 -> works.Add((g.Number, members, Work.Single first))
                 | _ -> works.Add((g.Number, members, Work.Rows(members, g.RowLength)))
         let owner = Dictionary<Hash, int>()
-        works |> Seq.iteri (fun w (_, members, _) -> for m in members do owner[m.Hash] <- w)
+        works
+        |> Seq.iteri (fun w (_, members, _) ->
+            for m in members do
+                owner[m.Hash] <- w)
         // The sources that each kernel reads from others: those are stored.
         let stored = HashSet<Hash>()
         let needs = works |> Seq.map (fun _ -> HashSet<int>()) |> Seq.toArray
@@ -305,7 +415,10 @@ module Schedule =
             for m in members do
                 for i in m.Inputs do
                     let s, _ = source i
-                    let s = match s.Op with Op.Item _ -> s.Inputs[0] | _ -> s
+                    let s =
+                        match s.Op with
+                        | Op.Item _ -> s.Inputs[0]
+                        | _ -> s
                     match owner.TryGetValue s.Hash with
                     | true, other when other <> w ->
                         stored.Add s.Hash |> ignore
@@ -316,7 +429,10 @@ module Schedule =
         // Kahn's order, the earliest expression first.
         let remaining = needs |> Array.map (fun n -> n.Count)
         let waiting = works |> Seq.map (fun _ -> List<int>()) |> Seq.toArray
-        needs |> Array.iteri (fun w n -> for other in n do waiting[other].Add w)
+        needs
+        |> Array.iteri (fun w n ->
+            for other in n do
+                waiting[other].Add w)
         let key w = let _, members, _ = works[w] in position[members[members.Length - 1].Hash]
         let ready = PriorityQueue<int, int>()
         remaining |> Array.iteri (fun w n -> if n = 0 then ready.Enqueue(w, key w))
@@ -328,5 +444,6 @@ module Schedule =
             for later in waiting[w] do
                 remaining[later] <- remaining[later] - 1
                 if remaining[later] = 0 then ready.Enqueue(later, key later)
-        if sorted.Count <> works.Count then invalidOp "schedule: kernels wait for each other (this is a mistake in Nanograd; please report the program)"
+        if sorted.Count <> works.Count then
+            invalidOp "schedule: kernels wait for each other (this is a mistake in Nanograd; please report the program)"
         { Works = sorted.ToArray(); Stored = stored }

@@ -17,16 +17,22 @@ module internal Jit =
 
     /// What jit keeps for one combination of structure, shapes and types.
     [<NoComparison; NoEquality>]
-    type private Compiled<'B> =
-        { Program: Executable
-          Captured: Storage[]
-          Output: 'B }
+    type private Compiled<'B> = { Program: Executable; Captured: Storage[]; Output: 'B }
 
-    let private isOpen (t: Tensor) = match t.Op with Op.Literal _ -> false | _ -> not (Graph.isClosed t)
+    let private isOpen (t: Tensor) =
+        match t.Op with
+        | Op.Literal _ -> false
+        | _ -> not (Graph.isClosed t)
 
     /// The first `count` storages are donated. One that occurs more than once is donated once; its other places get copies.
     let private give (count: int) (storages: Storage[]) : Storage[] =
-        let copies = storages |> Array.mapi (fun i s -> if i < count && Array.exists (fun j -> obj.ReferenceEquals(storages[j], s)) [| 0 .. i - 1 |] then Buffers.copy s else null)
+        let copies =
+            storages
+            |> Array.mapi (fun i s ->
+                if i < count && Array.exists (fun j -> obj.ReferenceEquals(storages[j], s)) [| 0 .. i - 1 |] then
+                    Buffers.copy s
+                else
+                    null)
         storages
         |> Array.mapi (fun i s ->
             if not (isNull copies[i]) then copies[i]
@@ -38,10 +44,12 @@ module internal Jit =
         let cache = ConcurrentDictionary<string, Compiled<'B>>()
         fun argument ->
             let leaves, structure = Tree.flatten argument
-            if Array.exists isOpen leaves then f argument // inside another trace: the outer program swallows this one
+            if Array.exists isOpen leaves then
+                f argument // inside another trace: the outer program swallows this one
             else
                 let values = Program.evaluate leaves
-                let signature = structure + String.Join(";", values |> Array.map Shape.describe) + string (Program.currentDevice ())
+                let signature =
+                    structure + String.Join(";", values |> Array.map Shape.describe) + string (Program.currentDevice ())
                 let count = donated argument
                 let make _ =
                     let variables = values |> Array.mapi (fun i v -> Op.input $"x{i}" v.DType v.Shape)
@@ -51,7 +59,10 @@ module internal Jit =
                     let unknown = free |> Array.filter (fun v -> not (Array.contains v variables))
                     if unknown.Length > 0 then
                         let names = String.Join(", ", unknown |> Array.map Print.name)
-                        raise (InvalidOperationException $"jit: the function uses variables of another trace ({names}); pass them as arguments.")
+                        raise (
+                            InvalidOperationException
+                                $"jit: the function uses variables of another trace ({names}); pass them as arguments."
+                        )
                     let captured = literals |> Array.mapi (fun i l -> Op.input $"c{i}" l.DType l.Shape)
                     let inputs = Array.append variables captured
                     let marks = Array.init inputs.Length (fun i -> i < count)
@@ -90,7 +101,8 @@ module Transforms =
             if isFloat v then
                 next <- next + 1
                 all[next]
-            else zerosLike v
+            else
+                zerosLike v
         all[0], Tree.rebuild at (Array.map gradientOf values)
 
     /// The gradient of a scalar function: `grad f x` is an expression like any other (print it, differentiate it again, compile it).
@@ -114,11 +126,16 @@ module Transforms =
     /// Compiles a function of trees of tensors: traced once for each combination of structure, shapes and types, then one program.
     /// The function may be curried, of two arguments. Values that it closes over are read when it is traced.
     let jit (f: 'A -> 'B) : 'A -> 'B =
-        if not (FSharpType.IsFunction typeof<'B>) then Jit.compile (fun _ -> 0) f
+        if not (FSharpType.IsFunction typeof<'B>) then
+            Jit.compile (fun _ -> 0) f
         else
             let second, result = FSharpType.GetFunctionElements typeof<'B>
-            if FSharpType.IsFunction result then invalidArg "f" "jit: a curried function may have two arguments; use a tuple or a record for more"
-            let make = typeof<JitCurried>.GetMethod("Make", BindingFlags.Static ||| BindingFlags.NonPublic ||| BindingFlags.Public).MakeGenericMethod(typeof<'A>, second, result)
+            if FSharpType.IsFunction result then
+                invalidArg "f" "jit: a curried function may have two arguments; use a tuple or a record for more"
+            let make =
+                typeof<JitCurried>
+                    .GetMethod("Make", BindingFlags.Static ||| BindingFlags.NonPublic ||| BindingFlags.Public)
+                    .MakeGenericMethod(typeof<'A>, second, result)
             make.Invoke(null, [| box f |]) :?> ('A -> 'B)
 
     /// Compiles a curried function of two arguments: what `jit` does, with the types known.

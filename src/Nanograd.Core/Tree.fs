@@ -40,11 +40,20 @@ module Tree =
             member _.Build(value, _) = value }
 
     /// A value that is made of named parts.
-    let private compositeNode (tag: obj -> string) (names: obj -> string[]) (parts: obj -> obj[]) (nodes: obj -> Node[]) (make: obj -> obj[] -> obj) =
+    let private compositeNode
+        (tag: obj -> string)
+        (names: obj -> string[])
+        (parts: obj -> obj[])
+        (nodes: obj -> Node[])
+        (make: obj -> obj[] -> obj)
+        =
         { new Node() with
             member _.Walk(value, path, visit, structure) =
                 structure.Append(tag value).Append '(' |> ignore
-                Array.iteri2 (fun i (n: Node) part -> n.Walk(part, join path (names value).[i], visit, structure)) (nodes value) (parts value)
+                Array.iteri2
+                    (fun i (n: Node) part -> n.Walk(part, join path (names value).[i], visit, structure))
+                    (nodes value)
+                    (parts value)
                 structure.Append ')' |> ignore
             member _.Build(value, next) =
                 make value (Array.map2 (fun (n: Node) part -> n.Build(part, next)) (nodes value) (parts value)) }
@@ -62,7 +71,8 @@ module Tree =
     and private make (t: Type) : Node =
         let lazily (types: Type[]) = let nodes = lazy (Array.map nodeOf types) in fun (_: obj) -> nodes.Value
         let generic definition = t.IsGenericType && t.GetGenericTypeDefinition() = definition
-        if t = typeof<Tensor> then tensorNode
+        if t = typeof<Tensor> then
+            tensorNode
         elif t.IsArray && t.GetArrayRank() = 1 then
             let element = t.GetElementType()
             let items (value: obj) = [| for x in (value :?> Array) -> x |]
@@ -76,7 +86,10 @@ module Tree =
             let items (value: obj) = [| for x in (value :?> System.Collections.IEnumerable) -> x |]
             let cases = FSharpType.GetUnionCases t
             let rebuild (_: obj) (parts: obj[]) =
-                Array.foldBack (fun p rest -> FSharpValue.MakeUnion(cases[1], [| p; rest |])) parts (FSharpValue.MakeUnion(cases[0], [||]))
+                Array.foldBack
+                    (fun p rest -> FSharpValue.MakeUnion(cases[1], [| p; rest |]))
+                    parts
+                    (FSharpValue.MakeUnion(cases[0], [||]))
             sequence element items rebuild
         elif generic typedefof<Map<_, _>> then
             let arguments = t.GetGenericArguments()
@@ -86,7 +99,10 @@ module Tree =
             let pairs (map: obj) = [| for x in (map :?> System.Collections.IEnumerable) -> x |]
             let rebuild (map: obj) (parts: obj[]) =
                 let entries = Array.CreateInstance(tuple, parts.Length)
-                Array.iteri2 (fun i p x -> entries.SetValue(FSharpValue.MakeTuple([| key.GetValue p; x |], tuple), i)) (pairs map) parts
+                Array.iteri2
+                    (fun i p x -> entries.SetValue(FSharpValue.MakeTuple([| key.GetValue p; x |], tuple), i))
+                    (pairs map)
+                    parts
                 Activator.CreateInstance(t, entries)
             let node = lazy (nodeOf arguments[1])
             compositeNode
@@ -104,9 +120,16 @@ module Tree =
             let fields = FSharpType.GetRecordFields t
             let read, build = FSharpValue.PreComputeRecordReader t, FSharpValue.PreComputeRecordConstructor t
             let names = fields |> Array.map (fun f -> f.Name)
-            compositeNode (fun _ -> t.Name) (fun _ -> names) read (lazily (fields |> Array.map (fun f -> f.PropertyType))) (fun _ parts -> build parts)
-        elif FSharpType.IsUnion t then union t
-        else staticNode
+            compositeNode
+                (fun _ -> t.Name)
+                (fun _ -> names)
+                read
+                (lazily (fields |> Array.map (fun f -> f.PropertyType)))
+                (fun _ parts -> build parts)
+        elif FSharpType.IsUnion t then
+            union t
+        else
+            staticNode
 
     and private sequence (element: Type) (items: obj -> obj[]) (rebuild: obj -> obj[] -> obj) : Node =
         let node = lazy (nodeOf element)
@@ -132,16 +155,21 @@ module Tree =
                 (fun v -> readers[tag v] v)
                 (fun v -> nodes[tag v].Value)
                 (fun v parts -> makers[tag v] parts)
-        if not optional then node
+        if not optional then
+            node
         else // Some x has the path of x itself
             { new Node() with
                 member _.Walk(value, path, visit, structure) =
-                    if isNull value then structure.Append "None;" |> ignore
+                    if isNull value then
+                        structure.Append "None;" |> ignore
                     else
                         structure.Append "Some;" |> ignore
                         nodes[1].Value.[0].Walk((readers[1] value).[0], path, visit, structure)
                 member _.Build(value, next) =
-                    if isNull value then value else makers[1] [| nodes[1].Value.[0].Build((readers[1] value).[0], next) |] }
+                    if isNull value then
+                        value
+                    else
+                        makers[1] [| nodes[1].Value.[0].Build((readers[1] value).[0], next) |] }
 
     /// The tensors of a tree with their paths, in the order of the type's declaration.
     let named (tree: 'T) : (string * Tensor)[] =

@@ -65,7 +65,7 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
             match flavour with
             | Wild when chance 0.3 -> Constant.ofFloat dtype (oneOf special)
             | Wild -> Constant.ofFloat dtype ((random.NextDouble() - 0.5) * Math.Pow(10.0, float (random.Next(-6, 7))))
-            | _ when chance 0.1 -> Constant.ofFloat dtype (float (random.Next(-4, 5)) / 2.0)
+            | Tame when chance 0.1 -> Constant.ofFloat dtype (float (random.Next(-4, 5)) / 2.0)
             | _ -> Constant.ofFloat dtype (random.NextDouble() * 4.0 - 2.0)
         else
             match flavour with
@@ -121,6 +121,7 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
         let u = oneOf unaries
         let rough = match u with Unary.Floor | Unary.Ceil | Unary.Round | Unary.Sign | Unary.Not -> true | _ -> false
         let u = if isSmooth && rough then Unary.Tanh else u
+        let u = if flavour = Whole then oneOf [| Unary.Neg; Unary.Abs; Unary.Sign; Unary.Not |] else u
         Op.unary u (guarded u (pick ()))
 
     /// A condition: in smooth programs, one that no rounding error decides.

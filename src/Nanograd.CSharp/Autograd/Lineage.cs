@@ -101,14 +101,14 @@ internal sealed class Lineage
 public sealed class NoGrad : IDisposable
 {
     [ThreadStatic]
-    private static int depth;
+    private static int _depth;
 
     private bool _disposed;
 
     /// <summary>Switches tracking off until <see cref="Dispose"/>: <c>using (new NoGrad()) { ... }</c>.</summary>
-    public NoGrad() => depth++;
+    public NoGrad() => _depth++;
 
-    internal static bool IsOff => depth == 0;
+    internal static bool IsOff => _depth == 0;
 
     /// <summary>Switches tracking on again.</summary>
     public void Dispose()
@@ -116,7 +116,7 @@ public sealed class NoGrad : IDisposable
         if (!_disposed)
         {
             _disposed = true;
-            depth--;
+            _depth--;
         }
     }
 }

@@ -25,7 +25,15 @@ internal sealed class RunFolder(string path)
             throw new UserException($"--out must be a folder, and {Path} is a file.");
         }
 
-        Directory.CreateDirectory(Path);
+        try
+        {
+            Directory.CreateDirectory(Path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UserException($"the folder {Path} cannot be made here: {e.Message}");
+        }
+
         // A model of an earlier run would no longer belong to the configuration that is written now.
         File.Delete(System.IO.Path.Combine(Path, "model.safetensors"));
         WriteSettings(settings);

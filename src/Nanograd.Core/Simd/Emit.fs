@@ -35,9 +35,15 @@ module internal Methods =
             owner.GetMethods flags
             |> Seq.filter (fun m -> m.Name = name && m.GetParameters().Length = parameters.Length)
             |> Seq.choose (fun m ->
-                if not m.IsGenericMethodDefinition then Some m
-                elif m.GetGenericArguments().Length = 1 then (try Some(m.MakeGenericMethod element) with :? ArgumentException -> None)
-                else None)
+                if not m.IsGenericMethodDefinition then
+                    Some m
+                elif m.GetGenericArguments().Length = 1 then
+                    (try
+                        Some(m.MakeGenericMethod element)
+                     with :? ArgumentException ->
+                         None)
+                else
+                    None)
         match Seq.tryFind matches candidates with
         | Some m -> m
         | None -> invalidOp $"no method {owner.Name}.{name}({String.Join(',', parameters |> Array.map string)})"
@@ -52,9 +58,15 @@ type internal ScalarTarget() =
     static let typeOf (d: DType) =
         match d with
         | DType.F64 -> typeof<float>
-        | DType.F32 | DType.F16 | DType.BF16 -> typeof<float32>
+        | DType.F32
+        | DType.F16
+        | DType.BF16 -> typeof<float32>
         | DType.I64 -> typeof<int64>
-        | DType.I32 | DType.U32 | DType.U8 | DType.I8 | DType.Bool -> typeof<int>
+        | DType.I32
+        | DType.U32
+        | DType.U8
+        | DType.I8
+        | DType.Bool -> typeof<int>
 
     static let isFloat d = DType.isFloat d
 
@@ -63,9 +75,17 @@ type internal ScalarTarget() =
         match d with
         | DType.U8 -> il.Emit OpCodes.Conv_U1
         | DType.I8 -> il.Emit OpCodes.Conv_I1
-        | DType.F64 | DType.F32 | DType.F16 | DType.BF16 | DType.I64 | DType.I32 | DType.U32 | DType.Bool -> ()
+        | DType.F64
+        | DType.F32
+        | DType.F16
+        | DType.BF16
+        | DType.I64
+        | DType.I32
+        | DType.U32
+        | DType.Bool -> ()
 
-    static let call (il: ILGenerator) name (types: Type list) = il.Emit(OpCodes.Call, Methods.runtime name (List.toArray types))
+    static let call (il: ILGenerator) name (types: Type list) =
+        il.Emit(OpCodes.Call, Methods.runtime name (List.toArray types))
 
     static let math (il: ILGenerator) (d: DType) name count =
         let t = typeOf d
@@ -75,10 +95,15 @@ type internal ScalarTarget() =
     static let suffix (d: DType) =
         match d with
         | DType.F64 -> "F64"
-        | DType.F32 | DType.F16 | DType.BF16 -> "F32"
+        | DType.F32
+        | DType.F16
+        | DType.BF16 -> "F32"
         | DType.I64 -> "I64"
         | DType.U32 -> "U32"
-        | DType.I32 | DType.U8 | DType.I8 | DType.Bool -> "I32"
+        | DType.I32
+        | DType.U8
+        | DType.I8
+        | DType.Bool -> "I32"
 
     static let convert (il: ILGenerator) (source: DType) (target: DType) =
         let toFloat () = if source = DType.U32 then il.Emit OpCodes.Conv_R_Un
@@ -90,7 +115,8 @@ type internal ScalarTarget() =
             toFloat ()
             il.Emit OpCodes.Conv_R4
         | DType.F16 ->
-            if source = DType.F64 then call il "RoundHalf" [ typeof<float> ]
+            if source = DType.F64 then
+                call il "RoundHalf" [ typeof<float> ]
             else
                 toFloat ()
                 il.Emit OpCodes.Conv_R4
@@ -103,9 +129,14 @@ type internal ScalarTarget() =
             if isFloat source then
                 il.Emit OpCodes.Conv_R8
                 call il "ToI64" [ typeof<float> ]
-            elif source = DType.U32 then il.Emit OpCodes.Conv_U8
-            else il.Emit OpCodes.Conv_I8
-        | DType.I32 | DType.U32 | DType.U8 | DType.I8 ->
+            elif source = DType.U32 then
+                il.Emit OpCodes.Conv_U8
+            else
+                il.Emit OpCodes.Conv_I8
+        | DType.I32
+        | DType.U32
+        | DType.U8
+        | DType.I8 ->
             if isFloat source then
                 il.Emit OpCodes.Conv_R8
                 call il ("To" + (string target).ToUpperInvariant()) [ typeof<float> ]
@@ -150,7 +181,8 @@ type internal ScalarTarget() =
     static let functions (il: ILGenerator) (name: string) (d: DType) =
         let t = typeOf d
         match name with
-        | "Shl" | "Shr" ->
+        | "Shl"
+        | "Shr" ->
             il.Emit(OpCodes.Ldc_I4, 8 * DType.size d)
             let unsigned = name = "Shr" && (d = DType.U32 || d = DType.U8)
             call il (if unsigned then "ShrUnsigned" else name) [ t; t; typeof<int> ]
@@ -179,7 +211,8 @@ type internal ScalarTarget() =
         | MicroOp.Neg -> simple OpCodes.Neg
         | MicroOp.Fma -> math il result "FusedMultiplyAdd" 3
         | MicroOp.Abs ->
-            if isFloat result then math il result "Abs" 1
+            if isFloat result then
+                math il result "Abs" 1
             else
                 call il "Abs" [ typeOf result ]
                 wrap il result
@@ -187,10 +220,16 @@ type internal ScalarTarget() =
         | MicroOp.Floor -> math il result "Floor" 1
         | MicroOp.Ceil -> math il result "Ceiling" 1
         | MicroOp.Round -> math il result "Round" 1
-        | MicroOp.Max | MicroOp.Min ->
+        | MicroOp.Max
+        | MicroOp.Min ->
             let name = if op = MicroOp.Max then "Max" else "Min"
-            if result = DType.U32 then il.Emit(OpCodes.Call, Methods.find typeof<Math> name typeof<uint32> [| typeof<uint32>; typeof<uint32> |])
-            else math il result name 2
+            if result = DType.U32 then
+                il.Emit(
+                    OpCodes.Call,
+                    Methods.find typeof<Math> name typeof<uint32> [| typeof<uint32>; typeof<uint32> |]
+                )
+            else
+                math il result name 2
         | MicroOp.MaxSecond -> call il "MaxSecond" [ typeOf result; typeOf result ]
         | MicroOp.MinSecond -> call il "MinSecond" [ typeOf result; typeOf result ]
         | MicroOp.And -> il.Emit OpCodes.And
@@ -200,15 +239,25 @@ type internal ScalarTarget() =
             if result = DType.Bool then
                 il.Emit OpCodes.Ldc_I4_0
                 il.Emit OpCodes.Ceq
-            else simple OpCodes.Not
-        | MicroOp.ShiftLeft _ | MicroOp.ShiftRight _ | MicroOp.ShiftRightSigned _ -> shift il op result
-        | MicroOp.Equal | MicroOp.Less | MicroOp.LessEqual -> compare il op source
+            else
+                simple OpCodes.Not
+        | MicroOp.ShiftLeft _
+        | MicroOp.ShiftRight _
+        | MicroOp.ShiftRightSigned _ -> shift il op result
+        | MicroOp.Equal
+        | MicroOp.Less
+        | MicroOp.LessEqual -> compare il op source
         | MicroOp.Select -> call il "Select" [ typeof<int>; typeOf result; typeOf result ]
         | MicroOp.Convert -> convert il source result
         | MicroOp.Reinterpret -> reinterpret il source result
         | MicroOp.Call name -> functions il name source
-        | MicroOp.Constant _ | MicroOp.Row _ | MicroOp.Saved _ | MicroOp.Scalar _ | MicroOp.Load _ | MicroOp.LoadAt _ | MicroOp.Count _ ->
-            invalidOp "leaves are emitted by the nest"
+        | MicroOp.Constant _
+        | MicroOp.Row _
+        | MicroOp.Saved _
+        | MicroOp.Scalar _
+        | MicroOp.Load _
+        | MicroOp.LoadAt _
+        | MicroOp.Count _ -> invalidOp "leaves are emitted by the nest"
 
     override _.Mask(_, _) = ()
 
@@ -223,8 +272,10 @@ type internal ScalarTarget() =
             il.Emit OpCodes.Ldind_U2
             call il "OfBrain" [ typeof<int> ]
         | DType.I64 -> il.Emit OpCodes.Ldind_I8
-        | DType.I32 | DType.U32 -> il.Emit OpCodes.Ldind_I4
-        | DType.U8 | DType.Bool -> il.Emit OpCodes.Ldind_U1
+        | DType.I32
+        | DType.U32 -> il.Emit OpCodes.Ldind_I4
+        | DType.U8
+        | DType.Bool -> il.Emit OpCodes.Ldind_U1
         | DType.I8 -> il.Emit OpCodes.Ldind_I1
 
     override _.Store(il, d) =
@@ -238,8 +289,11 @@ type internal ScalarTarget() =
             call il "ToBrain" [ typeof<float32> ]
             il.Emit OpCodes.Stind_I2
         | DType.I64 -> il.Emit OpCodes.Stind_I8
-        | DType.I32 | DType.U32 -> il.Emit OpCodes.Stind_I4
-        | DType.U8 | DType.Bool | DType.I8 -> il.Emit OpCodes.Stind_I1
+        | DType.I32
+        | DType.U32 -> il.Emit OpCodes.Stind_I4
+        | DType.U8
+        | DType.Bool
+        | DType.I8 -> il.Emit OpCodes.Stind_I1
 
 /// Vectors of 128, 256 or 512 bits with lanes of 4 or 8 bytes; truth values are masks of that lane size.
 [<Sealed>]
@@ -248,7 +302,8 @@ type internal VectorTarget(bits: int, laneSize: int) =
 
     let owner, generic, native =
         match bits with
-        | 512 -> typeof<Vector512>, typedefof<Vector512<_>>, (if Avx512F.IsSupported then Some typeof<Avx512F> else None)
+        | 512 ->
+            typeof<Vector512>, typedefof<Vector512<_>>, (if Avx512F.IsSupported then Some typeof<Avx512F> else None)
         | 256 -> typeof<Vector256>, typedefof<Vector256<_>>, (if Avx.IsSupported then Some typeof<Avx> else None)
         | _ ->
             let sse = if laneSize = 4 then typeof<Sse> else typeof<Sse2>
@@ -264,12 +319,16 @@ type internal VectorTarget(bits: int, laneSize: int) =
         | DType.I32 -> typeof<int>
         | DType.U32 -> typeof<uint32>
         | DType.Bool -> maskType
-        | DType.F16 | DType.BF16 | DType.U8 | DType.I8 -> invalidOp $"vectors of {d} do not exist"
+        | DType.F16
+        | DType.BF16
+        | DType.U8
+        | DType.I8 -> invalidOp $"vectors of {d} do not exist"
 
     let vector (t: Type) = generic.MakeGenericType [| t |]
 
     /// Calls VectorN.name on operands of these element types.
-    let call (il: ILGenerator) (name: string) (e: Type) (parameters: Type[]) = il.Emit(OpCodes.Call, Methods.find owner name e parameters)
+    let call (il: ILGenerator) (name: string) (e: Type) (parameters: Type[]) =
+        il.Emit(OpCodes.Call, Methods.find owner name e parameters)
 
     let plain (il: ILGenerator) name d count =
         let e = element d
@@ -357,17 +416,22 @@ type internal VectorTarget(bits: int, laneSize: int) =
         | MicroOp.Equal -> compare il "Equals" source
         | MicroOp.Less -> compare il "LessThan" source
         | MicroOp.LessEqual -> compare il "LessThanOrEqual" source
-        | MicroOp.Select ->
-            plain il "ConditionalSelect" result 3
+        | MicroOp.Select -> plain il "ConditionalSelect" result 3
         | MicroOp.Convert ->
             match source, result with
-            | (DType.I32 | DType.U32), DType.F32 -> call il "ConvertToSingle" (element source) [| vector (element source) |]
+            | (DType.I32 | DType.U32), DType.F32 ->
+                call il "ConvertToSingle" (element source) [| vector (element source) |]
             | DType.F32, DType.I32 -> call il "ConvertToInt32" (element source) [| vector (element source) |]
             | _ -> reinterpret il (element source) (element result)
         | MicroOp.Reinterpret -> reinterpret il (element source) (element result)
         | MicroOp.Call name -> invalidOp $"{name} has no vector form"
-        | MicroOp.Constant _ | MicroOp.Row _ | MicroOp.Saved _ | MicroOp.Scalar _ | MicroOp.Load _ | MicroOp.LoadAt _ | MicroOp.Count _ ->
-            invalidOp "leaves are emitted by the nest"
+        | MicroOp.Constant _
+        | MicroOp.Row _
+        | MicroOp.Saved _
+        | MicroOp.Scalar _
+        | MicroOp.Load _
+        | MicroOp.LoadAt _
+        | MicroOp.Count _ -> invalidOp "leaves are emitted by the nest"
 
     override _.Mask(il, d) = reinterpret il maskType (element d)
 
@@ -386,12 +450,14 @@ module internal Vectors =
         let fits (types: DType list) (m: Micro) =
             List.contains m.Type types
             && (match m.Op with
-                | MicroOp.Call _ | MicroOp.LoadAt _ -> false
+                | MicroOp.Call _
+                | MicroOp.LoadAt _ -> false
                 | MicroOp.Div -> DType.isFloat m.Type
                 | MicroOp.ShiftRightSigned _ -> m.Type <> DType.I64
                 | MicroOp.Convert ->
                     (match code[m.Inputs[0]].Type, m.Type with
-                     | (DType.I32 | DType.U32), (DType.F32 | DType.I32 | DType.U32) | DType.F32, DType.I32 -> true
+                     | (DType.I32 | DType.U32), (DType.F32 | DType.I32 | DType.U32)
+                     | DType.F32, DType.I32 -> true
                      | source, target -> source = target)
                 | _ -> true)
         if Array.forall (fits [ DType.F32; DType.I32; DType.U32; DType.Bool ]) code then ValueSome 4
@@ -400,7 +466,14 @@ module internal Vectors =
 
 /// Emits straight-line code: values used once stay on the stack, others in locals that are reused as soon as they are free.
 [<Sealed>]
-type internal Section(il: ILGenerator, target: Target, code: Micro[], pool: Dictionary<Type, Stack<LocalBuilder>>, leaf: Micro -> int -> unit) =
+type internal Section
+    (
+        il: ILGenerator,
+        target: Target,
+        code: Micro[],
+        pool: Dictionary<Type, Stack<LocalBuilder>>,
+        leaf: Micro -> int -> unit
+    ) =
     let uses = Array.zeroCreate<int> code.Length
     let locals = Array.zeroCreate<LocalBuilder> code.Length
 
@@ -417,24 +490,35 @@ type internal Section(il: ILGenerator, target: Target, code: Micro[], pool: Dict
             free.Push l
             pool[l.LocalType] <- free
 
-    let isConstant (m: Micro) = match m.Op with MicroOp.Constant _ -> true | _ -> false
+    let isConstant (m: Micro) =
+        match m.Op with
+        | MicroOp.Constant _ -> true
+        | _ -> false
 
     /// Leaves one use of value i on the stack.
     let rec push (i: int) =
         let m = code[i]
-        if isConstant m then (match m.Op with MicroOp.Constant bits -> target.Constant(il, m.Type, bits) | _ -> ())
+        if isConstant m then
+            (match m.Op with
+             | MicroOp.Constant bits -> target.Constant(il, m.Type, bits)
+             | _ -> ())
         elif not (isNull locals[i]) then
             il.Emit(OpCodes.Ldloc, locals[i])
             uses[i] <- uses[i] - 1
             if uses[i] = 0 then
                 give locals[i]
                 locals[i] <- null
-        else compute i
+        else
+            compute i
 
     and compute (i: int) =
         let m = code[i]
         match m.Op with
-        | MicroOp.Row _ | MicroOp.Saved _ | MicroOp.Scalar _ | MicroOp.Load _ | MicroOp.Count _ -> leaf m i
+        | MicroOp.Row _
+        | MicroOp.Saved _
+        | MicroOp.Scalar _
+        | MicroOp.Load _
+        | MicroOp.Count _ -> leaf m i
         | MicroOp.LoadAt _ ->
             for o in m.Inputs do
                 push o

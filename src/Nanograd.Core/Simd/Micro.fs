@@ -49,10 +49,7 @@ type internal MicroOp =
     | Call of name: string
 
 [<NoComparison>]
-type internal Micro =
-    { Op: MicroOp
-      Type: DType
-      Inputs: int[] }
+type internal Micro = { Op: MicroOp; Type: DType; Inputs: int[] }
 
 /// Builds straight-line code, sharing equal operations.
 [<Sealed>]
@@ -76,9 +73,16 @@ type internal MicroBuilder() =
         let c = Constant.ofFloat dtype x
         let bits =
             match dtype with
-            | DType.F32 | DType.F16 | DType.BF16 -> uint64 (System.BitConverter.SingleToUInt32Bits(float32 c.Float))
+            | DType.F32
+            | DType.F16
+            | DType.BF16 -> uint64 (System.BitConverter.SingleToUInt32Bits(float32 c.Float))
             | DType.F64 -> c.Bits
-            | DType.I64 | DType.I32 | DType.U32 | DType.U8 | DType.I8 | DType.Bool -> uint64 c.Int
+            | DType.I64
+            | DType.I32
+            | DType.U32
+            | DType.U8
+            | DType.I8
+            | DType.Bool -> uint64 c.Int
         b.Add(MicroOp.Constant bits, dtype)
 
 /// The elementary functions written out as machine operations: the instance of Arithmetic that builds code.
@@ -103,8 +107,7 @@ type internal CodeArithmetic(b: MicroBuilder, isDouble: bool) =
     override _.Select(c, x, y) = b.Add(MicroOp.Select, f, c, x, y)
     override _.Bits x = b.Add(MicroOp.Reinterpret, i, x)
     override _.OfBits n = b.Add(MicroOp.Reinterpret, f, n)
-    override _.IntConst value =
-        b.Add(MicroOp.Constant(if isDouble then uint64 value else uint64 (uint32 value)), i)
+    override _.IntConst value = b.Add(MicroOp.Constant(if isDouble then uint64 value else uint64 (uint32 value)), i)
     override _.IntAdd(m, n) = b.Add(MicroOp.Add, i, m, n)
     override _.IntSub(m, n) = b.Add(MicroOp.Sub, i, m, n)
     override _.IntAnd(m, n) = b.Add(MicroOp.And, i, m, n)
@@ -163,8 +166,10 @@ module internal Micro =
             | _ -> own (MicroOp.Call(if left then "Shl" else "Shr"))
         // true is 1 in scalars and all ones in masks: only logic is the same on both.
         let below strict x y =
-            if t = DType.Bool then b.Add((if strict then MicroOp.And else MicroOp.Or), DType.Bool, negate b x, y)
-            else test (if strict then MicroOp.Less else MicroOp.LessEqual) x y
+            if t = DType.Bool then
+                b.Add((if strict then MicroOp.And else MicroOp.Or), DType.Bool, negate b x, y)
+            else
+                test (if strict then MicroOp.Less else MicroOp.LessEqual) x y
         match op with
         | Binary.Add -> own MicroOp.Add
         | Binary.Sub -> own MicroOp.Sub
@@ -201,7 +206,12 @@ module internal Micro =
                 member _.Add(x, y) = b.Add(MicroOp.Add, u, x, y)
                 member _.Xor(x, y) = b.Add(MicroOp.Xor, u, x, y)
                 member _.RotateLeft(x, count) =
-                    b.Add(MicroOp.Or, u, b.Add(MicroOp.ShiftLeft count, u, x), b.Add(MicroOp.ShiftRight(32 - count), u, x)) }
+                    b.Add(
+                        MicroOp.Or,
+                        u,
+                        b.Add(MicroOp.ShiftLeft count, u, x),
+                        b.Add(MicroOp.ShiftRight(32 - count), u, x)
+                    ) }
         let struct (x0, x1) = Threefry.block words (struct (key0, key1)) (struct (counter, b.Number(u, 0.0)))
         b.Add(MicroOp.Xor, u, x0, x1)
 
@@ -210,7 +220,10 @@ module internal Micro =
     let build (n: Nest) (reach: int -> MicroOp voption) (roots: int[]) : struct (Micro[] * int[]) =
         let b = MicroBuilder()
         let made = Dictionary<int, int>()
-        let constantOf v = match n.Values[v].Term with Term.Fixed c -> ValueSome c | _ -> ValueNone
+        let constantOf v =
+            match n.Values[v].Term with
+            | Term.Fixed c -> ValueSome c
+            | _ -> ValueNone
         let rec value (v: int) : int =
             match made.TryGetValue v with
             | true, m -> m

@@ -10,22 +10,26 @@ open Nanograd
 /// A nest as machine code.
 [<NoComparison; NoEquality>]
 type internal CompiledNest =
-    { Code: NestCode
-      /// Elements that the inner loop takes at a time; 1 where the nest runs without vectors.
-      Lanes: int
-      /// Bytes of scratch memory that one call needs, for the length of the inner loop and the number of rows.
-      Scratch: int64 -> int64 -> int64
-      /// True when rows may be cut into pieces: nothing is folded along them.
-      Divisible: bool }
+    {
+        Code: NestCode
+        /// Elements that the inner loop takes at a time; 1 where the nest runs without vectors.
+        Lanes: int
+        /// Bytes of scratch memory that one call needs, for the length of the inner loop and the number of rows.
+        Scratch: int64 -> int64 -> int64
+        /// True when rows may be cut into pieces: nothing is folded along them.
+        Divisible: bool
+    }
 
 /// What the passes over a row compute: pass s may use the results of reductions of earlier passes.
 [<NoComparison; NoEquality>]
 type internal Passes =
-    { /// For each value, the first pass in which it can be computed (per row: before that pass).
-      Stage: int[]
-      Count: int
-      /// Values kept from the pass that computes them for later ones, because computing them again costs more than memory.
-      Saved: HashSet<int> }
+    {
+        /// For each value, the first pass in which it can be computed (per row: before that pass).
+        Stage: int[]
+        Count: int
+        /// Values kept from the pass that computes them for later ones, because computing them again costs more than memory.
+        Saved: HashSet<int>
+    }
 
 [<RequireQualifiedAccess>]
 module internal Passes =
@@ -33,13 +37,30 @@ module internal Passes =
         match t with
         | Term.Unary(u, _) ->
             match u with
-            | Unary.Exp | Unary.Log | Unary.Log1p | Unary.Expm1 | Unary.Sin | Unary.Cos | Unary.Atan | Unary.Tanh | Unary.Erf -> true
-            | Unary.Neg | Unary.Abs | Unary.Sign | Unary.Sqrt | Unary.Rsqrt | Unary.Floor | Unary.Ceil | Unary.Round | Unary.Not -> false
+            | Unary.Exp
+            | Unary.Log
+            | Unary.Log1p
+            | Unary.Expm1
+            | Unary.Sin
+            | Unary.Cos
+            | Unary.Atan
+            | Unary.Tanh
+            | Unary.Erf -> true
+            | Unary.Neg
+            | Unary.Abs
+            | Unary.Sign
+            | Unary.Sqrt
+            | Unary.Rsqrt
+            | Unary.Floor
+            | Unary.Ceil
+            | Unary.Round
+            | Unary.Not -> false
         | Term.RandomBits _ -> true
         | _ -> false
 
     /// Is the argument written at every element (perhaps with one value for the whole row)?
-    let isElementStore (n: Nest) (argument: int) = n.Kind = NestKind.Rows && n.Arguments[argument].Advance <> Advance.Still
+    let isElementStore (n: Nest) (argument: int) =
+        n.Kind = NestKind.Rows && n.Arguments[argument].Advance <> Advance.Still
 
     /// The values per element that a pass needs for `roots`, not going beyond saved ones of earlier passes.
     let private needed (n: Nest) (stage: int[]) (saved: HashSet<int>) (pass: int) (roots: seq<int>) =
@@ -55,7 +76,10 @@ module internal Passes =
         n.Values
         |> Array.iteri (fun i v ->
             let latest = Kernel.operands v.Term |> Array.fold (fun s o -> max s stage[o]) 0
-            stage[i] <- (match v.Term with Term.Reduced(_, x) -> stage[x] + 1 | _ -> latest))
+            stage[i] <-
+                (match v.Term with
+                 | Term.Reduced(_, x) -> stage[x] + 1
+                 | _ -> latest))
         let rootsOf pass =
             [ for v in n.Values do
                   match v.Term with
@@ -74,7 +98,10 @@ module internal Passes =
 [<Sealed>]
 type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Target) =
     let scalar = ScalarTarget()
-    let vector = match target with :? VectorTarget as v -> Some v | _ -> None
+    let vector =
+        match target with
+        | :? VectorTarget as v -> Some v
+        | _ -> None
     let lanes = target.Lanes
     let arguments = n.Arguments.Length
     let isColumns = n.Kind = NestKind.Columns
@@ -86,7 +113,11 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
     let rowValues = Dictionary<int, LocalBuilder>() // per-row values, scalars
     let lookups = Dictionary<int, LocalBuilder>() // where this row's elements of a lookup start
     let spread = Dictionary<int, LocalBuilder>() // per-row values in all lanes
-    let reductions = [| for i in 0 .. n.Values.Length - 1 do match n.Values[i].Term with Term.Reduced(r, x) -> struct (i, r, x) | _ -> () |]
+    let reductions =
+        [| for i in 0 .. n.Values.Length - 1 do
+               match n.Values[i].Term with
+               | Term.Reduced(r, x) -> struct (i, r, x)
+               | _ -> () |]
     let savedAt = Dictionary<int, LocalBuilder>()
 
     // ---- the smallest words
@@ -102,7 +133,11 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
         il.Emit OpCodes.Ldind_I8
     let size d = int64 (DType.size d)
     /// Reductions hold small integers as int32.
-    let wide (d: DType) = match d with DType.U8 | DType.I8 -> DType.I32 | _ -> d
+    let wide (d: DType) =
+        match d with
+        | DType.U8
+        | DType.I8 -> DType.I32
+        | _ -> d
     let laneCount (d: DType) = if DType.size d = 8 then 32 else 64
     let case (x: 'u) = Case.number x
     let asPointer () = il.Emit OpCodes.Conv_I
@@ -167,7 +202,10 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
     let collect (name: string) (elements: unit -> unit) (d: DType) = // on the stack: source, target; then stride
         elements ()
         il.Emit(OpCodes.Ldc_I4, DType.size d)
-        il.Emit(OpCodes.Call, Methods.runtime name [| typeof<nativeint>; typeof<nativeint>; typeof<int64>; typeof<int64>; typeof<int> |])
+        il.Emit(
+            OpCodes.Call,
+            Methods.runtime name [| typeof<nativeint>; typeof<nativeint>; typeof<int64>; typeof<int64>; typeof<int> |]
+        )
 
     // ---- leaves
 
@@ -176,7 +214,16 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
         il.Emit(OpCodes.Ldc_I4, 8 * (Frame.scalars arguments + i))
         il.Emit OpCodes.Conv_I
         il.Emit OpCodes.Add
-        scalar.Load(il, (match d with DType.F16 | DType.BF16 -> DType.F32 | DType.U8 | DType.I8 | DType.Bool -> DType.I32 | _ -> d))
+        scalar.Load(
+            il,
+            (match d with
+             | DType.F16
+             | DType.BF16 -> DType.F32
+             | DType.U8
+             | DType.I8
+             | DType.Bool -> DType.I32
+             | _ -> d)
+        )
 
     let counted (d: DType) = // an int64 count on the stack as a value of type d
         match d with
@@ -185,7 +232,11 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
         | DType.I64 -> ()
         | DType.U8 -> il.Emit OpCodes.Conv_U1
         | DType.I8 -> il.Emit OpCodes.Conv_I1
-        | DType.I32 | DType.U32 | DType.F16 | DType.BF16 | DType.Bool -> il.Emit OpCodes.Conv_I4
+        | DType.I32
+        | DType.U32
+        | DType.F16
+        | DType.BF16
+        | DType.Bool -> il.Emit OpCodes.Conv_I4
 
     /// Moves the address on the stack by the lookups, whose indices were pushed before it.
     let moveByLookups (d: DType) (ls: Lookup[]) (place: unit -> unit) =
@@ -238,7 +289,10 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
         | Some push -> push ()
         | None -> ldc (int64 lanes)
         il.Emit(OpCodes.Ldc_I4, (if v.Element DType.Bool = typeof<int> then 4 else 8))
-        il.Emit(OpCodes.Call, Methods.runtime name [| typeof<nativeint>; typeof<nativeint>; typeof<int64>; typeof<int> |])
+        il.Emit(
+            OpCodes.Call,
+            Methods.runtime name [| typeof<nativeint>; typeof<nativeint>; typeof<int64>; typeof<int> |]
+        )
 
     /// `remaining` pushes how many elements are left when the vector is not full.
     let leafVector (v: VectorTarget) (remaining: (unit -> unit) option) (m: Micro) =
@@ -248,7 +302,9 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
             scalarWord m.Type i
             v.Broadcast(il, m.Type)
         | MicroOp.Saved _ ->
-            (match m.Op with MicroOp.Saved s -> ldloc savedAt[s] | _ -> ())
+            (match m.Op with
+             | MicroOp.Saved s -> ldloc savedAt[s]
+             | _ -> ())
             ldloc index
             ldc (size m.Type)
             il.Emit OpCodes.Mul
@@ -257,7 +313,14 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
             v.Load(il, m.Type)
         | MicroOp.Load a ->
             // A negative number names a lookup whose start was found for this row.
-            let start, a = if a >= 0 then pointers[a], a else lookups[-a - 1], (match n.Values[-a - 1].Term with Term.LoadAt(b, _) -> b | _ -> 0)
+            let start, a =
+                if a >= 0 then
+                    pointers[a], a
+                else
+                    lookups[-a - 1],
+                    (match n.Values[-a - 1].Term with
+                     | Term.LoadAt(b, _) -> b
+                     | _ -> 0)
             match n.Arguments[a].Advance with
             | Advance.Still ->
                 ldloc start
@@ -283,12 +346,23 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                 ldloc scratch
                 asPointer ()
                 ldloc strides[a]
-                collect "Collect" (match remaining with Some r -> r | None -> fun () -> ldc (int64 lanes)) m.Type
+                collect
+                    "Collect"
+                    (match remaining with
+                     | Some r -> r
+                     | None -> fun () -> ldc (int64 lanes))
+                    m.Type
                 ldloc scratch
                 asPointer ()
                 v.Load(il, m.Type)
         | MicroOp.Count a ->
-            let integer = match m.Type with DType.F64 -> DType.F64 | DType.I64 -> DType.I64 | DType.F32 | DType.U32 -> DType.I32 | d -> d
+            let integer =
+                match m.Type with
+                | DType.F64 -> DType.F64
+                | DType.I64 -> DType.I64
+                | DType.F32
+                | DType.U32 -> DType.I32
+                | d -> d
             pushPlace pointers[a] a
             counted integer
             v.Broadcast(il, integer)
@@ -299,7 +373,8 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                 v.Broadcast(il, integer)
                 v.Operation(il, MicroOp.Mul, integer, integer)
                 v.Operation(il, MicroOp.Add, integer, integer)
-            if integer <> m.Type then v.Operation(il, (if m.Type = DType.F32 then MicroOp.Convert else MicroOp.Reinterpret), integer, m.Type)
+            if integer <> m.Type then
+                v.Operation(il, (if m.Type = DType.F32 then MicroOp.Convert else MicroOp.Reinterpret), integer, m.Type)
         | _ -> invalidOp "not a leaf"
 
     // ---- sections
@@ -316,7 +391,10 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
     let rowSection (stage: int) =
         for v in 0 .. n.Values.Length - 1 do
             let value = n.Values[v]
-            let isReduction = match value.Term with Term.Reduced _ -> true | _ -> false
+            let isReduction =
+                match value.Term with
+                | Term.Reduced _ -> true
+                | _ -> false
             if value.Level = Level.PerRow && not isReduction && passes.Stage[v] = stage then
                 let struct (code, roots) = Micro.build n reachRow [| v |]
                 let s = Section(il, scalar, code, pool, (fun m _ -> leafScalar m))
@@ -331,7 +409,9 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
             n.Values
             |> Array.iteri (fun v value ->
                 match value.Term with
-                | Term.LoadAt(a, ls) when value.Level = Level.PerElement && ls |> Array.forall (fun l -> rowValues.ContainsKey l.Index) ->
+                | Term.LoadAt(a, ls) when
+                    value.Level = Level.PerElement && ls |> Array.forall (fun l -> rowValues.ContainsKey l.Index)
+                    ->
                     for l in ls do
                         ldloc rowValues[l.Index]
                     moveByLookups value.DType ls (fun () -> ldloc pointers[a])
@@ -372,12 +452,26 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
             pushPlace pointers[a] a
             asPointer ()
             if n.Arguments[a].Advance = Advance.Strided then ldloc strides[a] else ldc (size d)
-            collect "Scatter" (match remaining with Some r -> r | None -> fun () -> ldc (int64 lanes)) d
+            collect
+                "Scatter"
+                (match remaining with
+                 | Some r -> r
+                 | None -> fun () -> ldc (int64 lanes))
+                d
 
     /// One vector's (or element's) worth of a pass.
-    let elementSection pass (roots: int[]) (reduce: struct (int * Reduction * int)[]) (stores: struct (int * int)[]) (remaining: (unit -> unit) option) =
+    let elementSection
+        pass
+        (roots: int[])
+        (reduce: struct (int * Reduction * int)[])
+        (stores: struct (int * int)[])
+        (remaining: (unit -> unit) option)
+        =
         let struct (code, at) = Micro.build n (reachElement pass) roots
-        let leaf m _ = match vector with Some v -> leafVector v remaining m | None -> leafScalar m
+        let leaf m _ =
+            match vector with
+            | Some v -> leafVector v remaining m
+            | None -> leafScalar m
         let s = Section(il, target, code, pool, leaf)
         s.Run at
         let rootOf v = at[Array.IndexOf(roots, v)]
@@ -396,7 +490,12 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                 il.Emit OpCodes.Mul
                 il.Emit OpCodes.Add
                 asPointer ()
-            let combine = match r with Reduction.Sum -> MicroOp.Add | Reduction.Prod -> MicroOp.Mul | Reduction.Max -> MicroOp.Max | Reduction.Min -> MicroOp.Min
+            let combine =
+                match r with
+                | Reduction.Sum -> MicroOp.Add
+                | Reduction.Prod -> MicroOp.Mul
+                | Reduction.Max -> MicroOp.Max
+                | Reduction.Min -> MicroOp.Min
             place ()
             place ()
             target.Load(il, d)
@@ -405,7 +504,12 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                 let t = v.Element d
                 v.Indices(il, d)
                 left ()
-                counted (if t = typeof<float> then DType.F64 elif t = typeof<float32> then DType.F32 elif t = typeof<int64> then DType.I64 else DType.I32)
+                counted (
+                    if t = typeof<float> then DType.F64
+                    elif t = typeof<float32> then DType.F32
+                    elif t = typeof<int64> then DType.I64
+                    else DType.I32
+                )
                 v.Broadcast(il, d)
                 v.Operation(il, MicroOp.Less, d, DType.Bool)
                 v.Mask(il, d)
@@ -443,15 +547,17 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                 advance ())
         if lanes > 1 then
             ifLess (fun () -> ldloc index) (fun () -> ldloc stop) (fun () ->
-                body (Some(fun () ->
-                    ldloc stop
-                    ldloc index
-                    il.Emit OpCodes.Sub))
+                body (
+                    Some(fun () ->
+                        ldloc stop
+                        ldloc index
+                        il.Emit OpCodes.Sub)
+                )
                 ldloc stop
                 stloc index)
 
     let initialise (k: int) (d: DType) (r: Reduction) =
-        for l in 0 .. lanes .. laneCount d - 1 do
+        for l in 0..lanes .. laneCount d - 1 do
             ldloc scratch
             ldc (lanesOffset k + int64 l * size d)
             il.Emit OpCodes.Add
@@ -470,10 +576,18 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
             il.Emit(OpCodes.Ldc_I4, laneCount d)
             il.Emit(OpCodes.Ldc_I4, case r)
             il.Emit(OpCodes.Ldc_I4, case d)
-            il.Emit(OpCodes.Call, Methods.runtime "FoldLanes" [| typeof<nativeint>; typeof<int>; typeof<int>; typeof<int> |])
+            il.Emit(
+                OpCodes.Call,
+                Methods.runtime "FoldLanes" [| typeof<nativeint>; typeof<int>; typeof<int>; typeof<int> |]
+            )
         | Some _ ->
             let bytes = int (size d)
-            let combine = match r with Reduction.Sum -> MicroOp.Add | Reduction.Prod -> MicroOp.Mul | Reduction.Max -> MicroOp.Max | Reduction.Min -> MicroOp.Min
+            let combine =
+                match r with
+                | Reduction.Sum -> MicroOp.Add
+                | Reduction.Prod -> MicroOp.Mul
+                | Reduction.Max -> MicroOp.Max
+                | Reduction.Min -> MicroOp.Min
             let mutable half = laneCount d / 2
             while half >= 1 do
                 let bits = min (8 * lanes * bytes) (8 * half * bytes)
@@ -501,7 +615,12 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
             il.Emit(OpCodes.Ldc_I4, group)
             il.Emit(OpCodes.Ldc_I4, case r)
             il.Emit(OpCodes.Ldc_I4, case d)
-            il.Emit(OpCodes.Call, Methods.runtime "FoldTree" [| typeof<nativeint>; typeof<int64>; typeof<int>; typeof<int>; typeof<int> |]))
+            il.Emit(
+                OpCodes.Call,
+                Methods.runtime
+                    "FoldTree"
+                    [| typeof<nativeint>; typeof<int64>; typeof<int>; typeof<int>; typeof<int> |]
+            ))
 
     let blocksOf (count: LocalBuilder) (block: int64) =
         let blocks = int64Local ()
@@ -530,16 +649,22 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
         let bits (single: float32) (double: float) (i32: int) (i64: int64) (u32: uint32) =
             match d with
             | DType.F64 -> BitConverter.DoubleToUInt64Bits double
-            | DType.F32 | DType.F16 | DType.BF16 -> uint64 (BitConverter.SingleToUInt32Bits single)
+            | DType.F32
+            | DType.F16
+            | DType.BF16 -> uint64 (BitConverter.SingleToUInt32Bits single)
             | DType.I64 -> uint64 i64
             | DType.U32 -> uint64 u32
-            | DType.I32 | DType.U8 | DType.I8 | DType.Bool -> uint64 (uint32 i32)
+            | DType.I32
+            | DType.U8
+            | DType.I8
+            | DType.Bool -> uint64 (uint32 i32)
         let value =
             match r with
             | Reduction.Sum -> bits -0.0f -0.0 0 0L 0u
             | Reduction.Prod -> bits 1.0f 1.0 1 1L 1u
             | Reduction.Max -> bits Single.NegativeInfinity Double.NegativeInfinity Int32.MinValue Int64.MinValue 0u
-            | Reduction.Min -> bits Single.PositiveInfinity Double.PositiveInfinity Int32.MaxValue Int64.MaxValue UInt32.MaxValue
+            | Reduction.Min ->
+                bits Single.PositiveInfinity Double.PositiveInfinity Int32.MaxValue Int64.MaxValue UInt32.MaxValue
         target.Constant(il, d, value)
 
     /// Rows: all passes over one row, then the next.
@@ -576,9 +701,14 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                 rowSection pass
                 if pass = 0 then rowLookups ()
                 let reduce = reductions |> Array.filter (fun struct (_, _, x) -> passes.Stage[x] = pass)
-                let stores = n.Stores |> Array.filter (fun struct (a, v) -> Passes.isElementStore n a && passes.Stage[v] = pass)
+                let stores =
+                    n.Stores |> Array.filter (fun struct (a, v) -> Passes.isElementStore n a && passes.Stage[v] = pass)
                 let saved = passes.Saved |> Seq.filter (fun v -> passes.Stage[v] = pass) |> Seq.toArray
-                let roots = Array.concat [ reduce |> Array.map (fun struct (_, _, x) -> x); stores |> Array.map (fun struct (_, v) -> v); saved ]
+                let roots =
+                    Array.concat
+                        [ reduce |> Array.map (fun struct (_, _, x) -> x)
+                          stores |> Array.map (fun struct (_, v) -> v)
+                          saved ]
                 if roots.Length > 0 then
                     match vector with
                     | Some v -> // per-row values that this pass uses, in all lanes
@@ -594,7 +724,8 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                     | None -> ()
                     ldc 0L
                     stloc index
-                    if reduce.Length = 0 then overElements length (elementSection pass roots reduce stores)
+                    if reduce.Length = 0 then
+                        overElements length (elementSection pass roots reduce stores)
                     else
                         ldc 0L
                         stloc start
@@ -603,10 +734,16 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                             ldc 4096L
                             il.Emit OpCodes.Add
                             ldloc length
-                            il.Emit(OpCodes.Call, Methods.find typeof<Math> "Min" typeof<int64> [| typeof<int64>; typeof<int64> |])
+                            il.Emit(
+                                OpCodes.Call,
+                                Methods.find typeof<Math> "Min" typeof<int64> [| typeof<int64>; typeof<int64> |]
+                            )
                             stloc stop
                             for struct (v, r, _) in reduce do
-                                initialise (reductions |> Array.findIndex (fun struct (w, _, _) -> w = v)) (wide n.Values[v].DType) r
+                                initialise
+                                    (reductions |> Array.findIndex (fun struct (w, _, _) -> w = v))
+                                    (wide n.Values[v].DType)
+                                    r
                             overElements stop (elementSection pass roots reduce stores)
                             for struct (v, r, _) in reduce do
                                 let k = reductions |> Array.findIndex (fun struct (w, _, _) -> w = v)
@@ -660,7 +797,8 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
         word Frame.rows
         stloc rows
         let blocks = blocksOf rows 256L
-        let sums = reductions |> Array.map (fun struct (v, _, _) -> il.DeclareLocal(target.TypeOf(wide n.Values[v].DType)))
+        let sums =
+            reductions |> Array.map (fun struct (v, _, _) -> il.DeclareLocal(target.TypeOf(wide n.Values[v].DType)))
         let body (remaining: (unit -> unit) option) =
             for a in 0 .. arguments - 1 do
                 ldloc pointers[a]
@@ -679,26 +817,38 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                 ldc 256L
                 il.Emit OpCodes.Div
                 stloc block
-                reductions |> Array.iteri (fun k (struct (v, r, _)) ->
+                reductions
+                |> Array.iteri (fun k (struct (v, r, _)) ->
                     NestEmitter.Identity(il, target, r, wide n.Values[v].DType)
                     stloc sums[k])
                 loop (fun () -> ldloc row) (fun () -> ldloc stop) (fun () ->
                     let roots = reductions |> Array.map (fun struct (_, _, x) -> x)
                     let struct (code, at) = Micro.build n (reachElement 0) roots
-                    let leaf m _ = match vector with Some v -> leafVector v remaining m | None -> leafScalar m
+                    let leaf m _ =
+                        match vector with
+                        | Some v -> leafVector v remaining m
+                        | None -> leafScalar m
                     let s = Section(il, target, code, pool, leaf)
                     s.Run at
-                    reductions |> Array.iteri (fun k (struct (v, r, _)) ->
+                    reductions
+                    |> Array.iteri (fun k (struct (v, r, _)) ->
                         let d = wide n.Values[v].DType
-                        let combine = match r with Reduction.Sum -> MicroOp.Add | Reduction.Prod -> MicroOp.Mul | Reduction.Max -> MicroOp.Max | Reduction.Min -> MicroOp.Min
+                        let combine =
+                            match r with
+                            | Reduction.Sum -> MicroOp.Add
+                            | Reduction.Prod -> MicroOp.Mul
+                            | Reduction.Max -> MicroOp.Max
+                            | Reduction.Min -> MicroOp.Min
                         ldloc sums[k]
                         s.Push at[k]
                         target.Operation(il, combine, d, d)
                         stloc sums[k])
                     for a in 0 .. arguments - 1 do
-                        if n.Arguments[a].Access <> Access.Write then increment pointers[a] (fun () -> word (Frame.rowStrides arguments + a))
+                        if n.Arguments[a].Access <> Access.Write then
+                            increment pointers[a] (fun () -> word (Frame.rowStrides arguments + a))
                     increment row (fun () -> ldc 1L))
-                reductions |> Array.iteri (fun k (struct (v, _, _)) ->
+                reductions
+                |> Array.iteri (fun k (struct (v, _, _)) ->
                     pushPartials blocks k
                     ldloc block
                     ldc (int64 lanes * size (wide n.Values[v].DType))
@@ -710,16 +860,21 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
             for a in 0 .. arguments - 1 do
                 ldloc starts[a]
                 stloc pointers[a]
-            reductions |> Array.iteri (fun k (struct (v, r, _)) ->
+            reductions
+            |> Array.iteri (fun k (struct (v, r, _)) ->
                 let d = wide n.Values[v].DType
                 foldTree blocks k d r lanes
                 for struct (a, stored) in n.Stores do
                     if stored = v then
-                        storeAt a (fun () ->
-                            pushPartials blocks k
-                            asPointer ()
-                            target.Load(il, d)
-                            if d <> n.Values[v].DType then target.Operation(il, MicroOp.Convert, d, n.Values[v].DType)) remaining)
+                        storeAt
+                            a
+                            (fun () ->
+                                pushPartials blocks k
+                                asPointer ()
+                                target.Load(il, d)
+                                if d <> n.Values[v].DType then
+                                    target.Operation(il, MicroOp.Convert, d, n.Values[v].DType))
+                            remaining)
         ldc 0L
         stloc index
         overElements length body
@@ -744,10 +899,14 @@ module internal NestCompiler =
                for struct (a, v) in n.Stores do
                    if Passes.isElementStore n a then v |]
         let reach v =
-            if n.Kind = NestKind.Rows && n.Values[v].Level = Level.PerRow then ValueSome(MicroOp.Row v)
+            if n.Kind = NestKind.Rows && n.Values[v].Level = Level.PerRow then
+                ValueSome(MicroOp.Row v)
             else
                 match n.Values[v].Term with
-                | Term.LoadAt(a, ls) when ls |> Array.forall (fun l -> n.Values[l.Index].Level = Level.PerRow && passes.Stage[l.Index] = 0) -> ValueSome(MicroOp.Load a)
+                | Term.LoadAt(a, ls) when
+                    ls |> Array.forall (fun l -> n.Values[l.Index].Level = Level.PerRow && passes.Stage[l.Index] = 0)
+                    ->
+                    ValueSome(MicroOp.Load a)
                 | _ -> ValueNone
         let struct (code, _) = Micro.build n reach (Array.distinct roots)
         code
@@ -755,7 +914,10 @@ module internal NestCompiler =
     let private storesFit (n: Nest) (lane: int) =
         let bools = n.Arguments |> Array.forall (fun a -> a.DType <> DType.Bool || a.Advance <> Advance.Strided)
         let fits (d: DType) = d = DType.Bool || DType.size d = lane
-        bools && n.Stores |> Array.forall (fun struct (a, v) -> (n.Kind = NestKind.Rows && not (Passes.isElementStore n a)) || fits n.Values[v].DType)
+        bools
+        && n.Stores
+           |> Array.forall (fun struct (a, v) ->
+               (n.Kind = NestKind.Rows && not (Passes.isElementStore n a)) || fits n.Values[v].DType)
 
     let private make (n: Nest) (width: int) : CompiledNest =
         let passes = Passes.plan n
@@ -769,10 +931,19 @@ module internal NestCompiler =
         | NestKind.Rows -> emitter.Rows()
         | NestKind.Columns -> emitter.Columns()
         Interlocked.Increment &compiled |> ignore
-        let reductions = n.Values |> Array.filter (fun v -> match v.Term with Term.Reduced _ -> true | _ -> false) |> Array.length
+        let reductions =
+            n.Values
+            |> Array.filter (fun v ->
+                match v.Term with
+                | Term.Reduced _ -> true
+                | _ -> false)
+            |> Array.length
         let saved = passes.Saved.Count
         let scratch (length: int64) (rows: int64) =
-            let blocks = match n.Kind with NestKind.Rows -> (length + 4095L) / 4096L | NestKind.Columns -> (rows + 255L) / 256L
+            let blocks =
+                match n.Kind with
+                | NestKind.Rows -> (length + 4095L) / 4096L
+                | NestKind.Columns -> (rows + 255L) / 256L
             64L + 512L * int64 reductions + 64L * blocks * int64 reductions + 8L * (length + 32L) * int64 saved + 256L
         { Code = ``method``.CreateDelegate<NestCode>()
           Lanes = target.Lanes

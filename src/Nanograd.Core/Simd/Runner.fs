@@ -15,7 +15,8 @@ type internal ThreadScratch private () =
     static val mutable private block: Block
 
     static member Take(bytes: int64) : nativeint =
-        if isNull ThreadScratch.block || ThreadScratch.block.Bytes < bytes then ThreadScratch.block <- Buffers.block (bytes + 4096L)
+        if isNull ThreadScratch.block || ThreadScratch.block.Bytes < bytes then
+            ThreadScratch.block <- Buffers.block (bytes + 4096L)
         ThreadScratch.block.Pointer
 
 /// One loop nest at work in one run: parts are ranges of rows (or of columns).
@@ -29,20 +30,33 @@ type internal LoopJob(loop: Loop, buffers: nativeint[], note: nativeint) =
     let isColumns = loop.Nest.Kind = NestKind.Columns
     let rows = if axes >= 2 then int64 loop.Extents[axes - 2] else 1L
     let outer = loop.Extents |> Seq.truncate (max 0 (axes - 2)) |> Seq.fold (fun n e -> n * int64 e) 1L
-    let sizes = loop.Nest.Arguments |> Array.map (fun a -> if a.Access = Access.Count then 1L else int64 (DType.size a.DType))
+    let sizes =
+        loop.Nest.Arguments |> Array.map (fun a -> if a.Access = Access.Count then 1L else int64 (DType.size a.DType))
     let work = outer * rows * length * int64 (max 4 loop.Nest.Values.Length)
     /// Below this, waking another thread costs more than it saves.
     let wanted = if work < 60_000L then 1 else Threads.Count
     /// Cut along the inner axis, where that is allowed and there are too few rows to share.
-    let cutInner = if isColumns then outer < int64 wanted else code.Divisible && outer * rows < 4L * int64 wanted && length >= 256L
-    let units = if cutInner then (length + 63L) / 64L elif isColumns then outer else outer * rows
+    let cutInner =
+        if isColumns then outer < int64 wanted else code.Divisible && outer * rows < 4L * int64 wanted && length >= 256L
+    let units =
+        if cutInner then (length + 63L) / 64L
+        elif isColumns then outer
+        else outer * rows
     let parts = int (min units (if wanted = 1 then 1L else int64 (wanted * (if cutInner || units < 64L then 1 else 4))))
     let scalars =
         loop.Scalars
         |> Array.map (fun c ->
             match c.DType with
-            | DType.F32 | DType.F16 | DType.BF16 -> int64 (BitConverter.SingleToUInt32Bits(float32 c.Float))
-            | DType.F64 | DType.I64 | DType.I32 | DType.U32 | DType.U8 | DType.I8 | DType.Bool -> int64 c.Bits)
+            | DType.F32
+            | DType.F16
+            | DType.BF16 -> int64 (BitConverter.SingleToUInt32Bits(float32 c.Float))
+            | DType.F64
+            | DType.I64
+            | DType.I32
+            | DType.U32
+            | DType.U8
+            | DType.I8
+            | DType.Bool -> int64 c.Bits)
 
     let frameSize = Frame.size arguments scalars.Length
 
@@ -75,7 +89,10 @@ type internal LoopJob(loop: Loop, buffers: nativeint[], note: nativeint) =
         NativePtr.set frame Frame.note (int64 note)
         for a in 0 .. arguments - 1 do
             let strides = loop.Operands[a].Form.Strides
-            NativePtr.set frame (Frame.rowStrides arguments + a) (if axes >= 2 then int64 strides[axes - 2] * sizes[a] else 0L)
+            NativePtr.set
+                frame
+                (Frame.rowStrides arguments + a)
+                (if axes >= 2 then int64 strides[axes - 2] * sizes[a] else 0L)
             NativePtr.set frame (Frame.strides arguments + a) (int64 strides[axes - 1] * sizes[a])
         for i in 0 .. scalars.Length - 1 do
             NativePtr.set frame (Frame.scalars arguments + i) scalars[i]
@@ -111,7 +128,9 @@ type internal ProductJob(product: Nanograd.Product, buffers: nativeint[]) =
         | DType.U32 -> Element.U32
         | DType.U8 -> Element.U8
         | DType.I8 -> Element.I8
-        | DType.F16 | DType.BF16 | DType.Bool -> invalidOp $"products of {product.DType} are computed in another type"
+        | DType.F16
+        | DType.BF16
+        | DType.Bool -> invalidOp $"products of {product.DType} are computed in another type"
     let view (t: int[][]) : View = { Batch = t[0]; Rows = t[1]; Columns = t[2] }
     let plan =
         Gemm.plan
@@ -128,24 +147,42 @@ type internal ProductJob(product: Nanograd.Product, buffers: nativeint[]) =
 
 /// target[i] += update[i] for one row.
 module internal AddRow =
-    let inline ofType<'T when 'T: unmanaged and 'T: (static member (+): 'T * 'T -> 'T)> (target: nativeint) (update: nativeint) (count: int) =
+    let inline ofType<'T when 'T: unmanaged and 'T: (static member (+): 'T * 'T -> 'T)>
+        (target: nativeint)
+        (update: nativeint)
+        (count: int)
+        =
         let t, u = NativePtr.ofNativeInt<'T> target, NativePtr.ofNativeInt<'T> update
         for c in 0 .. count - 1 do
             NativePtr.set t c (NativePtr.get t c + NativePtr.get u c)
 
 /// Rows added to a table at places that are data: parts are ranges of columns, so that each element has one adder, in order.
 [<Sealed>]
-type internal ScatterJob(buffers: nativeint[], note: nativeint, target: int, indices: int, updates: int, result: int, n: int, k: int, inner: int, dtype: DType, indexType: DType) =
+type internal ScatterJob
+    (
+        buffers: nativeint[],
+        note: nativeint,
+        target: int,
+        indices: int,
+        updates: int,
+        result: int,
+        n: int,
+        k: int,
+        inner: int,
+        dtype: DType,
+        indexType: DType
+    ) =
     inherit Job()
     let size = DType.size dtype
     let parts = if int64 k * int64 inner < 20_000L then 1 else min Threads.Count (max 1 (inner / 16))
 
     let index (i: int) =
-        if indexType = DType.I64 then NativePtr.get (NativePtr.ofNativeInt<int64> buffers[indices]) i
-        else int64 (NativePtr.get (NativePtr.ofNativeInt<int> buffers[indices]) i)
+        if indexType = DType.I64 then
+            NativePtr.get (NativePtr.ofNativeInt<int64> buffers[indices]) i
+        else
+            int64 (NativePtr.get (NativePtr.ofNativeInt<int> buffers[indices]) i)
 
-    let row (buffer: int) (i: int64) (c0: int) =
-        buffers[buffer] + nativeint ((i * int64 inner + int64 c0) * int64 size)
+    let row (buffer: int) (i: int64) (c0: int) = buffers[buffer] + nativeint ((i * int64 inner + int64 c0) * int64 size)
 
     let addRows (add: nativeint -> nativeint -> int -> unit) (c0: int) (c1: int) =
         for i in 0 .. k - 1 do
@@ -158,7 +195,12 @@ type internal ScatterJob(buffers: nativeint[], note: nativeint, target: int, ind
         let c0, c1 = int (int64 inner * int64 part / int64 parts), int (int64 inner * int64 (part + 1) / int64 parts)
         for row in 0 .. n - 1 do
             let offset = nativeint ((int64 row * int64 inner + int64 c0) * int64 size)
-            Buffer.MemoryCopy(NativePtr.toVoidPtr (NativePtr.ofNativeInt<byte> (buffers[target] + offset)), NativePtr.toVoidPtr (NativePtr.ofNativeInt<byte> (buffers[result] + offset)), int64 (c1 - c0) * int64 size, int64 (c1 - c0) * int64 size)
+            Buffer.MemoryCopy(
+                NativePtr.toVoidPtr (NativePtr.ofNativeInt<byte>(buffers[target] + offset)),
+                NativePtr.toVoidPtr (NativePtr.ofNativeInt<byte>(buffers[result] + offset)),
+                int64 (c1 - c0) * int64 size,
+                int64 (c1 - c0) * int64 size
+            )
         match dtype with
         | DType.F32 -> addRows AddRow.ofType<float32> c0 c1
         | DType.F64 -> addRows AddRow.ofType<float> c0 c1
@@ -167,7 +209,9 @@ type internal ScatterJob(buffers: nativeint[], note: nativeint, target: int, ind
         | DType.U32 -> addRows AddRow.ofType<uint32> c0 c1
         | DType.U8 -> addRows AddRow.ofType<byte> c0 c1
         | DType.I8 -> addRows AddRow.ofType<sbyte> c0 c1
-        | DType.F16 | DType.BF16 | DType.Bool -> invalidOp $"scatterAdd of {dtype} is computed in another type"
+        | DType.F16
+        | DType.BF16
+        | DType.Bool -> invalidOp $"scatterAdd of {dtype} is computed in another type"
 
 /// Everything one run needs for itself: two runs of a program at once have two of these.
 [<Sealed>]
@@ -179,7 +223,10 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
 
     do
         memory.Homes
-        |> Array.iteri (fun b home -> match home with Home.Arena offset -> buffers[b] <- arena.Pointer + nativeint offset | _ -> ())
+        |> Array.iteri (fun b home ->
+            match home with
+            | Home.Arena offset -> buffers[b] <- arena.Pointer + nativeint offset
+            | _ -> ())
 
     let reference (node: Tensor) (operands: int[]) (results: int[]) =
         let input b (i: Tensor) = Storage(plan.Buffers[b].DType, i.Count, buffers[b], arena)
@@ -187,11 +234,24 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
         let variables = node.Inputs |> Array.mapi (fun i t -> Op.input $"r{i}" t.DType t.Shape)
         Array.iter2 (fun (v: Tensor) b -> bindings[v.Hash] <- input b v) variables operands
         let again = Op.rebuild node variables
-        let outputs = match node.Op with Op.Sort _ | Op.TopK _ | Op.Scan _ -> Op.items again | _ -> [| again |]
+        let outputs =
+            match node.Op with
+            | Op.Sort _
+            | Op.TopK _
+            | Op.Scan _ -> Op.items again
+            | _ -> [| again |]
         let values = Interpreter.evaluate bindings outputs
-        Array.iter2 (fun b (s: Storage) ->
-            let bytes = int64 s.Length * int64 (DType.size s.DType)
-            Buffer.MemoryCopy(NativePtr.toVoidPtr (NativePtr.ofNativeInt<byte> s.Pointer), NativePtr.toVoidPtr (NativePtr.ofNativeInt<byte> buffers[b]), bytes, bytes)) results values
+        Array.iter2
+            (fun b (s: Storage) ->
+                let bytes = int64 s.Length * int64 (DType.size s.DType)
+                Buffer.MemoryCopy(
+                    NativePtr.toVoidPtr (NativePtr.ofNativeInt<byte> s.Pointer),
+                    NativePtr.toVoidPtr (NativePtr.ofNativeInt<byte> buffers[b]),
+                    bytes,
+                    bytes
+                ))
+            results
+            values
 
     let failed (what: string) =
         let n = NativePtr.ofNativeInt<int64> note
@@ -207,7 +267,12 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
             match kernel with
             | Kernel.Loop l ->
                 let job = LoopJob(l, buffers, note)
-                let checks = l.Nest.Values |> Array.exists (fun v -> match v.Term with Term.LoadAt _ -> true | _ -> false)
+                let checks =
+                    l.Nest.Values
+                    |> Array.exists (fun v ->
+                        match v.Term with
+                        | Term.LoadAt _ -> true
+                        | _ -> false)
                 Action(fun () ->
                     Threads.Run(job, job.Parts)
                     if checks then failed "gather")
@@ -215,7 +280,20 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
                 let job = ProductJob(p, buffers)
                 Action(fun () -> job.Run())
             | Kernel.Scatter(target, indices, updates, result, struct (n, k, inner, _), node) ->
-                let job = ScatterJob(buffers, note, target, indices, updates, result, n, k, inner, node.DType, node.Inputs[1].DType)
+                let job =
+                    ScatterJob(
+                        buffers,
+                        note,
+                        target,
+                        indices,
+                        updates,
+                        result,
+                        n,
+                        k,
+                        inner,
+                        node.DType,
+                        node.Inputs[1].DType
+                    )
                 Action(fun () ->
                     Threads.Run(job, job.Parts)
                     failed "scatterAdd")
@@ -237,7 +315,8 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
             | Home.Fresh o ->
                 outputs[o] <- Buffers.allocate plan.Buffers[b].DType plan.Buffers[b].Length
                 buffers[b] <- outputs[o].Pointer
-            | Home.Arena _ | Home.Nowhere -> ())
+            | Home.Arena _
+            | Home.Nowhere -> ())
         if isNull lease.Ticks then
             for step in steps do
                 step.Invoke()
@@ -277,7 +356,8 @@ type internal SimdExecutable(plan: Plan, donated: bool[]) =
         leases.Add lease
         run ()
         let name k = (Kernel.show plan.Kernels[k]).Split('\n').[0]
-        let result = lease.Ticks |> Array.mapi (fun k t -> struct (name k, float t * 1000.0 / float Stopwatch.Frequency))
+        let result =
+            lease.Ticks |> Array.mapi (fun k t -> struct (name k, float t * 1000.0 / float Stopwatch.Frequency))
         lease.Ticks <- null
         result
 
@@ -285,8 +365,12 @@ type internal SimdExecutable(plan: Plan, donated: bool[]) =
         let text = StringBuilder()
         plan.Kernels
         |> Array.iteri (fun i k ->
-            let lanes = match k with Kernel.Loop l -> $"({(NestCompiler.get l.Nest).Lanes} lanes) " | _ -> ""
+            let lanes =
+                match k with
+                | Kernel.Loop l -> $"({(NestCompiler.get l.Nest).Lanes} lanes) "
+                | _ -> ""
             text.Append($"[{i}] {lanes}").Append(Kernel.show k) |> ignore)
         plan.Buffers
-        |> Array.iteri (fun b buffer -> text.Append($"b{b}: {buffer.DType}[{buffer.Length}] {memory.Homes[b]}\n") |> ignore)
+        |> Array.iteri (fun b buffer ->
+            text.Append($"b{b}: {buffer.DType}[{buffer.Length}] {memory.Homes[b]}\n") |> ignore)
         text.Append($"arena {memory.ArenaBytes} bytes, peak {memory.PeakBytes} bytes\n").ToString()

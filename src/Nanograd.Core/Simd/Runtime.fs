@@ -35,8 +35,14 @@ type internal Runtime =
     [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
     static member Abs(x: int64) = if x < 0L then 0L - x else x
     [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
-    static member DivI32(x: int, y: int) = if y = 0 then 0 elif y = -1 then 0 - x else x / y
-    static member DivI64(x: int64, y: int64) = if y = 0L then 0L elif y = -1L then 0L - x else x / y
+    static member DivI32(x: int, y: int) =
+        if y = 0 then 0
+        elif y = -1 then 0 - x
+        else x / y
+    static member DivI64(x: int64, y: int64) =
+        if y = 0L then 0L
+        elif y = -1L then 0L - x
+        else x / y
     static member DivU32(x: int, y: int) = if y = 0 then 0 else int (uint32 x / uint32 y)
     static member RemI32(x: int, y: int) = if y = 0 || y = -1 then 0 else x % y
     static member RemI64(x: int64, y: int64) = if y = 0L || y = -1L then 0L else x % y
@@ -45,7 +51,10 @@ type internal Runtime =
     static member RemF64(x: float, y: float) = x % y
 
     static member PowI64(x: int64, y: int64) : int64 =
-        if y < 0L then (if x = 1L || (x = -1L && y % 2L = 0L) then 1L elif x = -1L then -1L else 0L)
+        if y < 0L then
+            (if x = 1L || (x = -1L && y % 2L = 0L) then 1L
+             elif x = -1L then -1L
+             else 0L)
         else
             let mutable result, b, e = 1L, x, y
             while e > 0L do
@@ -73,12 +82,17 @@ type internal Runtime =
 
     // ---- conversions
 
-    static member private Saturate(x: float, low: float, high: float) = if Double.IsNaN x then 0.0 else Math.Truncate(Math.Max(low, Math.Min(high, x)))
+    static member private Saturate(x: float, low: float, high: float) =
+        if Double.IsNaN x then 0.0 else Math.Truncate(Math.Max(low, Math.Min(high, x)))
     static member ToI8(x: float) = int (Runtime.Saturate(x, -128.0, 127.0))
     static member ToU8(x: float) = int (Runtime.Saturate(x, 0.0, 255.0))
     static member ToI32(x: float) = int (Runtime.Saturate(x, -2147483648.0, 2147483647.0))
     static member ToU32(x: float) = int (uint32 (Runtime.Saturate(x, 0.0, 4294967295.0)))
-    static member ToI64(x: float) = if Double.IsNaN x then 0L elif x >= 9.2233720368547758E18 then Int64.MaxValue elif x <= -9.2233720368547758E18 then Int64.MinValue else int64 x
+    static member ToI64(x: float) =
+        if Double.IsNaN x then 0L
+        elif x >= 9.2233720368547758E18 then Int64.MaxValue
+        elif x <= -9.2233720368547758E18 then Int64.MinValue
+        else int64 x
     static member OfHalf(bits: int) : float32 = Half.op_Explicit (BitConverter.UInt16BitsToHalf(uint16 bits))
     static member ToHalf(x: float32) = int (BitConverter.HalfToUInt16Bits(Half.op_Explicit x))
     static member RoundHalf(x: float32) : float32 = Half.op_Explicit (Half.op_Explicit x: Half)
@@ -94,7 +108,8 @@ type internal Runtime =
     /// The index if it is below the bound; otherwise the mistake is noted for the caller of the kernel, and 0 is read instead.
     [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
     static member Check(index: int64, bound: int64, note: nativeint) : int64 =
-        if uint64 index < uint64 bound then index
+        if uint64 index < uint64 bound then
+            index
         else
             let note = NativePtr.ofNativeInt<int64> note
             NativePtr.set note 1 index
@@ -106,15 +121,19 @@ type internal Runtime =
     static member Scatter(source: nativeint, target: nativeint, stride: int64, count: int64, size: int) =
         for i in 0L .. count - 1L do
             let s, t = source + nativeint (i * int64 size), target + nativeint (i * stride)
-            if size = 4 then NativePtr.write (NativePtr.ofNativeInt<int> t) (NativePtr.read (NativePtr.ofNativeInt<int> s))
-            else NativePtr.write (NativePtr.ofNativeInt<int64> t) (NativePtr.read (NativePtr.ofNativeInt<int64> s))
+            if size = 4 then
+                NativePtr.write (NativePtr.ofNativeInt<int> t) (NativePtr.read (NativePtr.ofNativeInt<int> s))
+            else
+                NativePtr.write (NativePtr.ofNativeInt<int64> t) (NativePtr.read (NativePtr.ofNativeInt<int64> s))
 
     /// The opposite of Scatter.
     static member Collect(source: nativeint, target: nativeint, stride: int64, count: int64, size: int) =
         for i in 0L .. count - 1L do
             let s, t = source + nativeint (i * stride), target + nativeint (i * int64 size)
-            if size = 4 then NativePtr.write (NativePtr.ofNativeInt<int> t) (NativePtr.read (NativePtr.ofNativeInt<int> s))
-            else NativePtr.write (NativePtr.ofNativeInt<int64> t) (NativePtr.read (NativePtr.ofNativeInt<int64> s))
+            if size = 4 then
+                NativePtr.write (NativePtr.ofNativeInt<int> t) (NativePtr.read (NativePtr.ofNativeInt<int> s))
+            else
+                NativePtr.write (NativePtr.ofNativeInt<int64> t) (NativePtr.read (NativePtr.ofNativeInt<int64> s))
 
     /// Truth values, a byte each, to masks of `size` bytes.
     static member SpreadBools(source: nativeint, target: nativeint, count: int64, size: int) =
@@ -181,13 +200,18 @@ type internal Runtime =
         | DType.I64 ->
             let p = NativePtr.ofNativeInt<int64> at
             NativePtr.set p i (Runtime.Combine(r, NativePtr.get p i, NativePtr.get p j))
-        | DType.F32 | DType.F16 | DType.BF16 ->
+        | DType.F32
+        | DType.F16
+        | DType.BF16 ->
             let p = NativePtr.ofNativeInt<float32> at
             NativePtr.set p i (Runtime.Combine(r, NativePtr.get p i, NativePtr.get p j))
         | DType.U32 ->
             let p = NativePtr.ofNativeInt<uint32> at
             NativePtr.set p i (Runtime.Combine(r, NativePtr.get p i, NativePtr.get p j))
-        | DType.I32 | DType.U8 | DType.I8 | DType.Bool ->
+        | DType.I32
+        | DType.U8
+        | DType.I8
+        | DType.Bool ->
             let p = NativePtr.ofNativeInt<int> at
             NativePtr.set p i (Runtime.Combine(r, NativePtr.get p i, NativePtr.get p j))
 
@@ -217,7 +241,13 @@ type internal Runtime =
             for i in 0 .. count / 2 - 1 do
                 for l in 0 .. lanes - 1 do
                     Runtime.Move(Runtime.Types[dtype], at, i * lanes + l, 2 * i * lanes + l)
-                    Runtime.Join(Runtime.Reductions[reduction], Runtime.Types[dtype], at, i * lanes + l, (2 * i + 1) * lanes + l)
+                    Runtime.Join(
+                        Runtime.Reductions[reduction],
+                        Runtime.Types[dtype],
+                        at,
+                        i * lanes + l,
+                        (2 * i + 1) * lanes + l
+                    )
             if count % 2 = 1 then
                 for l in 0 .. lanes - 1 do
                     Runtime.Move(Runtime.Types[dtype], at, (count / 2) * lanes + l, (count - 1) * lanes + l)

@@ -1,0 +1,52 @@
+// A small GPT learns to write stories, character by character.
+// Run with: dotnet fsi scripts/04-gpt.fsx   (after dotnet build -c Release)
+
+#load "nanograd.fsx"
+
+open System.Diagnostics
+open Nanograd
+
+let clock = Stopwatch.StartNew()
+
+// The text comes from a grammar: the same stories on every machine. A token is a character.
+let text = Stories.generate 300_000 1L
+let tokenizer = CharTokenizer.OfText text
+printfn
+    "%d characters, %d different ones; it begins:\n%s\n"
+    text.Length
+    tokenizer.VocabularySize
+    (text.Substring(0, text.IndexOf '\n'))
+
+// nanoGPT's small model with two layers, and its way of training: AdamW, warm-up and cosine, clipped gradients.
+let config = { Gpt.small tokenizer.VocabularySize with Layers = 2 }
+let data = LanguageData(tokenizer.Encode text, config.Context)
+let steps = 500L
+let options =
+    { Train.defaults with
+        Steps = steps
+        Rate = WarmupCosine(4e-3, 4e-4, 20L, steps)
+        EvaluateEvery = 100L }
+
+let model = Gpt.init (Random.key options.Seed) config
+printfn "%d parameters" (Tree.count model)
+
+/// Called after each step, which is one compiled program.
+let report (r: StepReport) =
+    if r.Step = 1L || r.Step % 25L = 0L then
+        let validation = if System.Double.IsNaN r.ValidationLoss then "" else $", validation {r.ValidationLoss:F3}"
+        printfn "step %3d: loss %.3f%s, %.0f tokens/s" r.Step r.Loss validation r.TokensPerSecond
+
+let loss p key (ids, targets) = Gpt.loss config p key ids targets
+let state, reports = Train.start options.Optimizer model |> Train.fit options loss data report
+
+// It writes on from the start of a line.
+let forward = Sample.gptForward config state.Parameters
+let sampling = { Sample.defaults with Temperature = 0.8; Seed = 7L }
+let sample = Sample.generate sampling config.Context forward 400 (tokenizer.Encode "\n") |> tokenizer.Decode
+let sentences = Stories.sentences ("\n" + sample)
+let good = sentences |> Array.filter Stories.accepts |> Array.length
+printfn "\n%s\n" (sample.Trim())
+printfn "the grammar accepts %d of %d sentences; %.1f s in all" good sentences.Length clock.Elapsed.TotalSeconds
+
+let first, last = reports[0].Loss, (Array.last reports).ValidationLoss
+if last > 1.0 then failwith $"the loss fell only from {first:F2} to {last:F2}"
