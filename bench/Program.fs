@@ -41,20 +41,12 @@ module Cases =
         let mutable state = start
         fun () -> state <- fst (run state batch)
 
-    let private gemm n =
-        { Name = $"gemm_{n}"
-          Config = $"[{n},{n}] @ [{n},{n}]"
-          Gflop = 2.0 * float n ** 3.0 / 1e9
+    let private inRegisters name config flop prepare =
+        { Name = name
+          Config = config
+          Gflop = flop / 1e9
           Gb = 0.0
-          Prepare = fun () -> ofFunction (fun (a, b) -> matmul a b) (normal 1L [| n; n |], normal 2L [| n; n |]) }
-
-    let private bmm =
-        { Name = "bmm_64x64x64"
-          Config = "[64,64,64] @ [64,64,64]"
-          Gflop = 64.0 * 2.0 * 64.0 ** 3.0 / 1e9
-          Gb = 0.0
-          Prepare =
-            fun () -> ofFunction (fun (a, b) -> matmul a b) (normal 1L [| 64; 64; 64 |], normal 2L [| 64; 64; 64 |]) }
+          Prepare = prepare }
 
     let private inMemory name config floats prepare =
         { Name = name
@@ -62,6 +54,11 @@ module Cases =
           Gflop = 0.0
           Gb = float floats * 4.0 / 1e9
           Prepare = prepare }
+
+    let private product name (shape: int[]) =
+        let flop = 2.0 * float (Array.reduce (*) shape) * float (Array.last shape)
+        inRegisters name $"{Shape.show shape} @ {Shape.show shape}" flop (fun () ->
+            ofFunction (fun (a, b) -> matmul a b) (normal 1L shape, normal 2L shape))
 
     /// gelu (x * w + b) on 16 M floats, and the gradient of its sum by all three.
     let private gelus =
@@ -103,14 +100,10 @@ module Cases =
         let loss (layers: Linear[]) (_: Tensor) (x, y) =
             let hidden = Array.fold (fun x l -> relu (Linear.apply l x)) x layers[..1]
             Loss.crossEntropy (Linear.apply layers[2] hidden) y
-        { Name = $"mlp_b{rows}"
-          Config = $"training step of 784-256-128-10, {rows} rows, Adam"
-          Gflop = 2.0 * float rows * (2.0 * 784.0 * 256.0 + 3.0 * (256.0 * 128.0 + 128.0 * 10.0)) / 1e9
-          Gb = 0.0
-          Prepare =
-            fun () ->
-                let start = Train.start options.Optimizer [| layer 0 784 256; layer 1 256 128; layer 2 128 10 |]
-                ofStep (Train.step options loss) start (normal 2L [| rows; 784 |], below 10 3L [| rows |]) }
+        let flop = 2.0 * float rows * (2.0 * 784.0 * 256.0 + 3.0 * (256.0 * 128.0 + 128.0 * 10.0))
+        inRegisters $"mlp_b{rows}" $"training step of 784-256-128-10, {rows} rows, Adam" flop (fun () ->
+            let start = Train.start options.Optimizer [| layer 0 784 256; layer 1 256 128; layer 2 128 10 |]
+            ofStep (Train.step options loss) start (normal 2L [| rows; 784 |], below 10 3L [| rows |]))
 
     /// nanoGPT's small configuration: cross-entropy, clipping, AdamW.
     let private gpt =
@@ -119,21 +112,16 @@ module Cases =
         let rows, context, embd = options.Rows, config.Context, float config.Embd
         let loss p (_: Tensor) (ids, targets) = Gpt.loss config p None ids targets
         let perToken = float config.Layers * (24.0 * embd * embd + 4.0 * float context * embd) + 2.0 * embd * 65.0
-        { Name = "gpt_char_small"
-          Config = "training step, 4 layers of 128, 12 x 64 tokens, AdamW"
-          Gflop = 3.0 * float (rows * context) * perToken / 1e9
-          Gb = 0.0
-          Prepare =
-            fun () ->
-                let start = Train.start options.Optimizer (Gpt.init (Random.key 1L) config)
-                ofStep
-                    (Train.step options loss)
-                    start
-                    (below 65 2L [| rows; context |], below 65 3L [| rows; context |]) }
+        let flop = 3.0 * float (rows * context) * perToken
+        inRegisters "gpt_char_small" "training step, 4 layers of 128, 12 x 64 tokens, AdamW" flop (fun () ->
+            let start = Train.start options.Optimizer (Gpt.init (Random.key 1L) config)
+            let tokens n = below 65 n [| rows; context |]
+            ofStep (Train.step options loss) start (tokens 2L, tokens 3L))
 
     let all =
-        [ yield! List.map gemm [ 64; 128; 256; 512; 1024; 2048 ]
-          bmm
+        [ for n in [ 64; 128; 256; 512; 1024; 2048 ] do
+              product $"gemm_{n}" [| n; n |]
+          product "bmm_64x64x64" [| 64; 64; 64 |]
           yield! softmaxes
           yield! layerNorms
           yield! gelus

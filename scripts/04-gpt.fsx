@@ -20,7 +20,7 @@ printfn
 // nanoGPT's small model with two layers, and its way of training: AdamW, warm-up and cosine, clipped gradients.
 let config = { Gpt.small tokenizer.VocabularySize with Layers = 2 }
 let data = LanguageData(tokenizer.Encode text, config.Context)
-let steps = 500L
+let steps = 400L
 let options =
     { Train.defaults with
         Steps = steps
@@ -49,4 +49,4 @@ printfn "\n%s\n" (sample.Trim())
 printfn "the grammar accepts %d of %d sentences; %.1f s in all" good sentences.Length clock.Elapsed.TotalSeconds
 
 let first, last = reports[0].Loss, (Array.last reports).ValidationLoss
-if last > 1.0 then failwith $"the loss fell only from {first:F2} to {last:F2}"
+if last > 1.2 then failwith $"the loss fell only from {first:F2} to {last:F2}"

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.Text.RegularExpressions;
+using Nanograd.CSharp;
 
 namespace Nanograd.Cli;
 
@@ -56,6 +57,11 @@ internal static partial class App
                 return WrongUsage;
             }
 
+            if (result.Action is not HelpAction)
+            {
+                CheckEnvironment();
+            }
+
             (result.CommandResult.Command as DocumentedCommand)?.ShowAll();
             return result.Invoke(new InvocationConfiguration
             {
@@ -68,6 +74,19 @@ internal static partial class App
         catch (Exception e)
         {
             return Explain(e, terminal);
+        }
+    }
+
+    /// <summary>Reads NANOGRAD_SIMD and NANOGRAD_THREADS now: a mistake in them is found before anything is written.</summary>
+    private static void CheckEnvironment()
+    {
+        try
+        {
+            _ = Engine.VectorBits + Engine.Threads;
+        }
+        catch (InvalidOperationException e)
+        {
+            throw new UserException(e.Message);
         }
     }
 

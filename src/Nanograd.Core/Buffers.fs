@@ -20,6 +20,7 @@ module Buffers =
     let private gate = obj ()
     let mutable private live = 0L // bytes inside blocks that somebody holds
     let mutable private kept = 0L // bytes waiting in `free`
+    let mutable private settled = 0L // live bytes after the last collection that the pool asked for
     let mutable private handedOut = 0L // since the last collection that the pool asked for
     let mutable private peak = 0L
 
@@ -55,12 +56,18 @@ module Buffers =
         let due =
             lock gate (fun () ->
                 handedOut <- handedOut + bytes
-                handedOut > max (256L <<< 20) live
-                && (handedOut <- 0L
-                    true))
+                let due = handedOut > max (256L <<< 20) settled
+                if due then handedOut <- 0L
+                due)
         if due then
+            // Most dropped blocks are young; if hardly any were, the old ones are looked through too.
+            let before = lock gate (fun () -> live)
             GC.Collect 1
             GC.WaitForPendingFinalizers()
+            if lock gate (fun () -> live > before / 2L && live > 2L * settled + (256L <<< 20)) then
+                GC.Collect()
+                GC.WaitForPendingFinalizers()
+            lock gate (fun () -> settled <- live)
 
     /// An uninitialised block of at least `bytes` bytes.
     let internal block (bytes: int64) : Block =

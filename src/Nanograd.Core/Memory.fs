@@ -33,6 +33,13 @@ module MemoryPlan =
 
     let private bytes (b: PlanBuffer) = int64 b.Length * int64 (DType.size b.DType)
 
+    let private hasLookups (n: Nest) =
+        n.Values
+        |> Array.exists (fun v ->
+            match v.Term with
+            | Term.LoadAt _ -> true
+            | _ -> false)
+
     /// Does every access of the loop to `input` fall on the element that it then writes to `output`?
     let private sameElements (k: Kernel) (input: int) (output: int) =
         match k with
@@ -86,9 +93,18 @@ module MemoryPlan =
                 donors[key].Add b
             | _ -> ())
         let taken = HashSet<int>()
+        // What may find an index out of range must have run before anything donated is overwritten.
+        let lastCheck =
+            plan.Kernels
+            |> Array.tryFindIndexBack (fun k ->
+                match k with
+                | Kernel.Loop l -> hasLookups l.Nest
+                | Kernel.Scatter _ | Kernel.Reference _ -> true
+                | Kernel.Product _ -> false)
+            |> Option.defaultValue -1
         let donorFor b =
             match donors.TryGetValue(struct (plan.Buffers[b].DType, plan.Buffers[b].Length)) with
-            | true, candidates when writers[b].Count > 0 ->
+            | true, candidates when writers[b].Count > 0 && writers[b][0] > lastCheck ->
                 let w = writers[b][0]
                 let safe j =
                     not (taken.Contains j)

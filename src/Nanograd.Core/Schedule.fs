@@ -164,7 +164,7 @@ module Schedule =
                 follow extents 1 (Form.identity extents) chain
 
         /// Too few rows to share among cores: elementwise work must not be tied to such a reduction.
-        let narrow (g: Group) = g.RowLength > 0 && g.Elements / g.RowLength < 8 && g.Elements > 16384
+        let narrow (g: Group) = g.RowLength > 0 && g.Elements / g.RowLength < 8 && g.Elements > 4096
 
         /// What `t` reads from other kernels, through views and through what its own kernel has swallowed.
         let rec operands (t: Tensor) : (Tensor * Tensor list)[] =

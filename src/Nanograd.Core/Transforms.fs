@@ -24,20 +24,22 @@ module internal Jit =
         | Op.Literal _ -> false
         | _ -> not (Graph.isClosed t)
 
-    /// The first `count` storages are donated. One that occurs more than once is donated once; its other places get copies.
-    let private give (count: int) (storages: Storage[]) : Storage[] =
-        let copies =
-            storages
-            |> Array.mapi (fun i s ->
-                if i < count && Array.exists (fun j -> obj.ReferenceEquals(storages[j], s)) [| 0 .. i - 1 |] then
-                    Buffers.copy s
-                else
-                    null)
-        storages
-        |> Array.mapi (fun i s ->
-            if not (isNull copies[i]) then copies[i]
-            elif i < count then s.Donate "a jit-compiled function"
-            else s)
+    /// A storage that occurs more than once among the first `count` can be donated once: its other places get copies.
+    let private apart (count: int) (storages: Storage[]) : Storage[] =
+        let seen = HashSet<int64>()
+        storages |> Array.mapi (fun i s -> if i < count && not (seen.Add s.Id) then Buffers.copy s else s)
+
+    /// After a successful run (a failed one leaves the state as it was): the donated storages are closed, and results that took their
+    /// memory over get storages of their own.
+    let private close (count: int) (given: Storage[]) (results: Storage[]) : Storage[] =
+        let moved = Dictionary<int64, Storage>()
+        for s in Seq.truncate count given do
+            moved[s.Id] <- s.Donate "a jit-compiled function"
+        results
+        |> Array.map (fun r ->
+            match moved.TryGetValue r.Id with
+            | true, own -> own
+            | _ -> r)
 
     /// A compiled form of `f`; of the argument's tensors, the first `donated argument` are used up by each call.
     let compile (donated: 'A -> int) (f: 'A -> 'B) : 'A -> 'B =
@@ -72,8 +74,8 @@ module internal Jit =
                 let known = cache.ContainsKey signature
                 let compiled = cache.GetOrAdd(signature, make)
                 if known then Program.countHit ()
-                let arguments = give count (values |> Array.map Program.storage)
-                let results = compiled.Program.Run(Array.append arguments compiled.Captured)
+                let arguments = apart count (values |> Array.map Program.storage)
+                let results = compiled.Program.Run(Array.append arguments compiled.Captured) |> close count arguments
                 let templates = Tree.leaves compiled.Output
                 Tree.rebuild compiled.Output (Array.map2 (fun (t: Tensor) s -> Op.literal s t.Shape) templates results)
 
