@@ -90,6 +90,8 @@ module Form =
         let strides = Shape.strides shape
         Array.fold2 (fun acc s i -> add acc (scale s i)) (constant rank 0) strides indices
 
+    let private isSorted (xs: int[]) = xs |> Array.pairwise |> Array.forall (fun (a, b) -> a < b)
+
     /// Axes 0 .. rank - 1 in runs of neighbours that belong together.
     let private runsOf (joined: int -> bool) (rank: int) : int[][] =
         let runs = System.Collections.Generic.List<int list>()
@@ -109,8 +111,10 @@ module Form =
         let through map = throughShapes node.Shape operand map
         match node.Op with
         | Op.Movement Movement.Reshape -> Mapped.To f
+        | Op.Movement(Movement.Permute p) when isSorted (p |> Array.filter (fun a -> operand[a] <> 1)) -> Mapped.To f
+        | Op.Movement(Movement.Unfold w) when w.Size = 1 && w.Step = 1 -> Mapped.To f
         | Op.Movement(Movement.Permute p) ->
-            // Axes that stay neighbours are one axis.
+            // Axes that stay neighbours are one axis; where only axes of extent 1 move, nothing does.
             let runs = runsOf (fun a -> p[a] = p[a - 1] + 1) p.Length
             let shape = runs |> Array.map (fun run -> extentOf node.Shape run)
             let order = runs |> Array.mapi (fun k run -> p[run[0]], k) |> Array.sortBy fst |> Array.map snd

@@ -205,8 +205,7 @@ module Schedule =
             else
                 ValueNone
 
-        /// May `t` be computed in `g`, given what it reads?
-        let fits (g: Group) (t: Tensor) (reads: (Tensor * Tensor list)[]) =
+        let fitsRows (g: Group) (t: Tensor) (reads: (Tensor * Tensor list)[]) =
             g.Cost + cost t <= budget
             && match levelIn g t with
                | ValueNone -> false
@@ -222,6 +221,30 @@ module Schedule =
                            && not (operand && not row && narrow g)
                        | true, other -> not (groups[other].Before.Contains g.Number)
                        | _ -> true)
+
+        /// Would rows of this length keep every member beside what it reads? Rows stay whole, so views that were fine before may not be.
+        let staysAligned (g: Group) (rowLength: int) =
+            let saved = g.RowLength
+            g.RowLength <- rowLength
+            let fine =
+                g.Members
+                |> Seq.forall (fun m ->
+                    operands m
+                    |> Array.forall (fun (s, chain) ->
+                        match groupOf.TryGetValue s.Hash with
+                        | true, home when home = g.Number ->
+                            aligned g (perRow.Contains m.Hash && not (isRowReduction m)) chain (perRow.Contains s.Hash)
+                        | _ -> true))
+            g.RowLength <- saved
+            fine
+
+        /// May `t` be computed in `g`, given what it reads?
+        let fits (g: Group) (t: Tensor) (reads: (Tensor * Tensor list)[]) =
+            let firstRows = g.RowLength = 0 && isRowReduction t && t.Inputs[0].Count = g.Elements
+            if firstRows then g.RowLength <- rowLength t
+            let fine = fitsRows g t reads && (not firstRows || staysAligned g g.RowLength)
+            if firstRows then g.RowLength <- 0
+            fine
 
         let merge (into: Group) (other: Group) =
             other.Alive <- false
@@ -317,8 +340,12 @@ module Schedule =
                         let joins =
                             reads
                             |> Array.forall (fun (s, chain) ->
-                                groupOf.ContainsKey s.Hash && groupOf[s.Hash] <> other.Number
-                                || aligned g false chain (perRow.Contains s.Hash))
+                                match groupOf.TryGetValue s.Hash with
+                                | true, home when home = other.Number || home = g.Number ->
+                                    aligned g false chain (perRow.Contains s.Hash)
+                                | _ -> true)
+                            && (saved = g.RowLength || staysAligned g g.RowLength)
+                            && (other.RowLength = g.RowLength || staysAligned other g.RowLength)
                         let alone =
                             (match levelIn g t with
                              | ValueSome row -> not row

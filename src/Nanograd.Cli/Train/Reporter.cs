@@ -18,19 +18,20 @@ internal abstract class Reporter(Terminal terminal, IAnsiConsole console, bool j
         ? new LiveReporter(terminal, terminal.Console())
         : new PlainReporter(terminal, terminal.Console(aside: json), json);
 
-    public void Say(string line)
-    {
-        Console.WriteLine(line);
-    }
+    /// <summary>Says something to the person who waits.</summary>
+    public void Say(string line) => Line(line);
+
+    /// <summary>A line as it is: the console would break long ones.</summary>
+    private protected void Line(string line) => Console.Profile.Out.Writer.WriteLine(line);
 
     public void Begin(JsonObject facts, long done, long total)
     {
         Total = total;
-        Console.WriteLine(
+        Line(
             $"Training a GPT of {Format.Count(Format.Number(facts["params"]))} parameters on {facts["data"]} ({Format.Count(Format.Number(facts["characters"]))} characters, {facts["vocabulary"]} different); writing to {facts["folder"]}.");
         if (done > 0)
         {
-            Console.WriteLine($"Resuming after step {done} of {total}.");
+            Line($"Resuming after step {done} of {total}.");
         }
     }
 
@@ -43,25 +44,25 @@ internal abstract class Reporter(Terminal terminal, IAnsiConsole console, bool j
     {
         if (history.Training.Count > 1)
         {
-            Console.WriteLine();
+            Line("");
             LossPlot.Write(Console, history, Math.Clamp(Console.Profile.Width - 2, 30, 90), PlotHeight);
         }
 
-        Console.WriteLine();
+        Line("");
         Console.Write(new Rule("a sample") { Justification = Justify.Left });
-        Console.WriteLine(((string)result["sample"]!).Trim('\n'));
+        Line(((string)result["sample"]!).Trim('\n'));
         Console.Write(new Rule());
         if (result["accepted_share"] is { } share)
         {
-            Console.WriteLine(FormattableString.Invariant($"Of {sentences} sampled sentences, the corpus's grammar accepts {100 * Format.Number(share):0}%."));
+            Line(FormattableString.Invariant($"Of {sentences} sampled sentences, the corpus's grammar accepts {100 * Format.Number(share):0}%."));
         }
 
         var speed = result["ms_per_step"] is { } ms
             ? FormattableString.Invariant($", {Format.Number(ms):0.0} ms a step, {Format.Count(Format.Number(result["tokens_per_second"]))} tokens/s") : "";
-        Console.WriteLine(
+        Line(
             $"val_loss {Format.Loss(Format.Number(result["val_loss"]))}, train_loss {Format.Loss(Format.Number(result["train_loss"]))} after {result["steps"]} steps{speed}, peak {Format.Bytes(Format.Number(result["peak_bytes"]))}.");
-        Console.WriteLine($"weights {result["weights_sha256"]}");
-        Console.WriteLine($"Write on with: nanograd generate --model {result["folder"]}");
+        Line($"weights {result["weights_sha256"]}");
+        Line($"Write on with: nanograd generate --model {result["folder"]}");
         if (json)
         {
             terminal.Out.WriteLine(result.ToJsonString());
@@ -89,7 +90,7 @@ internal abstract class Reporter(Terminal terminal, IAnsiConsole console, bool j
 
             _next = seconds + Math.Min(10, 1 + seconds / 10); // often at first, then less
             var left = step > _first ? TimeSpan.FromSeconds(seconds * (Total - step) / (step - _first + 1)) : TimeSpan.Zero;
-            Console.WriteLine($"step {step}/{Total}  loss {Format.Loss(loss)}  val {Format.Loss(validation)}  {Format.Count(tokensPerSecond)} tokens/s  {Format.Time(left)} left");
+            Line($"step {step}/{Total}  loss {Format.Loss(loss)}  val {Format.Loss(validation)}  {Format.Count(tokensPerSecond)} tokens/s  {Format.Time(left)} left");
         }
     }
 
