@@ -416,7 +416,7 @@ module Shape =
     let axis (op: string) (operand: Tensor) (axis: int) =
         let rank = operand.Rank
         if axis < -rank || axis >= rank then
-            fail op $"axis {axis} must be between {-rank} and {rank - 1}" (if rank = 0 then "a scalar has no axes" else "") [ operand ]
+            fail op (if rank = 0 then $"axis {axis} must exist, and a scalar has no axes" else $"axis {axis} must be between {-rank} and {rank - 1}") "" [ operand ]
         if axis < 0 then axis + rank else axis
     /// Several axes, normalised, sorted and distinct.
     let axes (op: string) (operand: Tensor) (requested: seq<int>) =

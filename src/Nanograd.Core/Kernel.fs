@@ -83,6 +83,8 @@ type Loop =
         Extents: int[]
         Operands: Operand[]
         Scalars: Constant[]
+        /// The lookups whose indices are checked while it runs.
+        Checks: Tensor[]
         /// The expression it came from, for people.
         Label: string
     }

@@ -62,6 +62,7 @@ module Lower =
     type private NestBuilder(kind: NestKind, extents: int[], fixedAxes: int, memory: Memory, mayCompute: Tensor -> bool)
         =
         let arguments, operands = List<Argument>(), List<Operand>()
+        let checks = List<Tensor>()
         let scalars, values = List<Constant>(), List<Value>()
         let known = Dictionary<struct (Hash * Form), int>()
         let terms = Dictionary<struct (Term * DType), int>()
@@ -199,6 +200,7 @@ module Lower =
             | ValueNone -> raise (NeedsCopy x)
             | ValueSome buffer ->
                 let a = access t.DType Access.Read buffer f
+                checks.Add t
                 let strides = Shape.strides x.Shape
                 let whole n = number (Constant.ofInt DType.I64 (int64 (n: int)))
                 let lookup (index, axis, bound) = { Index = index; Stride = whole strides[axis]; Bound = whole bound }
@@ -264,6 +266,7 @@ module Lower =
               Extents = extents
               Operands = Seq.map2 (fun (o: Operand) f -> { o with Form = f }) operands forms |> Seq.toArray
               Scalars = scalars.ToArray()
+              Checks = checks.ToArray()
               Label = label }
 
     // ---- a whole program

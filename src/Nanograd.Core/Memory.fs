@@ -33,13 +33,6 @@ module MemoryPlan =
 
     let private bytes (b: PlanBuffer) = int64 b.Length * int64 (DType.size b.DType)
 
-    let private hasLookups (n: Nest) =
-        n.Values
-        |> Array.exists (fun v ->
-            match v.Term with
-            | Term.LoadAt _ -> true
-            | _ -> false)
-
     /// Does every access of the loop to `input` fall on the element that it then writes to `output`?
     let private sameElements (k: Kernel) (input: int) (output: int) =
         match k with
@@ -98,7 +91,7 @@ module MemoryPlan =
             plan.Kernels
             |> Array.tryFindIndexBack (fun k ->
                 match k with
-                | Kernel.Loop l -> hasLookups l.Nest
+                | Kernel.Loop l -> l.Checks.Length > 0
                 | Kernel.Scatter _ | Kernel.Reference _ -> true
                 | Kernel.Product _ -> false)
             |> Option.defaultValue -1

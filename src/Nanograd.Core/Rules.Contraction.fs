@@ -86,6 +86,7 @@ module internal ContractionRules =
                           ignore t
                           single r (Array.append inner (axes |> Array.map (fun a -> places[a]))) source
                       | _ -> none)
+              |> sole // with another user the inner one is computed anyhow
               reduceRule
                   r
                   $"{name}-reshape: all elements in any shape"

@@ -225,7 +225,7 @@ let ``padding of a convolution takes part`` () =
 [<Test>]
 let ``random bits are Threefry2x32-20 by the vectors of Random123`` () =
     let draw (key: uint32[]) (counter: uint64) =
-        Threefry.block Threefry.words (struct (key[0], key[1])) (struct (uint32 counter, uint32 (counter >>> 32)))
+        Threefry.block Threefry.scalar (struct (key[0], key[1])) (struct (uint32 counter, uint32 (counter >>> 32)))
     Assert.That(draw [| 0u; 0u |] 0UL = struct (0x6b200159u, 0x99ba4efeu))
     Assert.That(draw [| 0xffffffffu; 0xffffffffu |] 0xffffffffffffffffUL = struct (0x1cb996fcu, 0xbb002be7u))
     Assert.That(draw [| 0x13198a2eu; 0x03707344u |] 0x85a308d3243f6a88UL = struct (0xc4923a9cu, 0x483df7a0u))
@@ -236,7 +236,7 @@ let ``random bits are Threefry2x32-20 by the vectors of Random123`` () =
 [<Test>]
 let ``random numbers have the right moments, and keys give different ones`` () =
     let u, n = Random.uniform (Random.key 1L) [| 20000 |], Random.normal (Random.key 1L) [| 20000 |]
-    let close what (t: Tensor) (wanted: float) = Assert.That(item t, Is.EqualTo(wanted).Within 0.02, what)
+    let close (what: string) (t: Tensor) (wanted: float) = Assert.That(item t, Is.EqualTo(wanted).Within 0.02, what)
     close "mean" (mean u) 0.5
     close "variance" (mean (square (u - 0.5))) (1.0 / 12.0)
     close "normal mean" (mean n) 0.0

@@ -176,10 +176,7 @@ public partial class Tensor
     }
 
     /// <summary>The value as NumPy and PyTorch print it.</summary>
-    public override string ToString() => Print.values(
-        Expression.DType, Expression.Shape, Microsoft.FSharp.Core.FuncConvert.FromFunc<int, Constant>(Reader(Read())));
-
-    private static Func<int, Constant> Reader(Storage storage) => i => Buffers.read(storage, i);
+    public override string ToString() => Ops.literal(Read(), Expression.Shape).ToString();
 
     /// <summary>The expression behind this tensor as readable algebra, whether or not it has been computed.</summary>
     public string Explain() => Print.algebra(Expression);

@@ -253,11 +253,25 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
             results
             values
 
-    let failed (what: string) =
+    /// Raises what the last kernel noted, in the words of the primitive that the index belongs to.
+    let raiseNoted (checks: Tensor[]) =
         let n = NativePtr.ofNativeInt<int64> note
         if NativePtr.get n 0 <> 0L then
             NativePtr.set n 0 0L
-            raise (IndexException(what, NativePtr.get n 1, int (NativePtr.get n 2)))
+            let index, bound = NativePtr.get n 1, int (NativePtr.get n 2)
+            let window (t: Tensor) =
+                let x = t.Inputs[0]
+                match t.Op with
+                | Op.Indexing Indexing.DynamicSlice ->
+                    Seq.zip x.Shape t.Shape
+                    |> Seq.tryFind (fun (size, taken) -> size - taken + 1 = bound)
+                    |> Option.map (fun (size, taken) -> IndexException("dynamicSlice", index, size, taken))
+                | _ -> None
+            match Array.tryPick window checks with
+            | Some e -> raise e
+            | None ->
+                let name = if checks |> Array.exists (fun t -> t.Op = Op.Indexing(Indexing.ScatterAdd(0, 0))) then "scatterAdd" else "gather"
+                raise (IndexException(name, index, bound))
 
     /// What each kernel does, ready to run.
     let steps: Action[] =
@@ -267,15 +281,9 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
             match kernel with
             | Kernel.Loop l ->
                 let job = LoopJob(l, buffers, note)
-                let checks =
-                    l.Nest.Values
-                    |> Array.exists (fun v ->
-                        match v.Term with
-                        | Term.LoadAt _ -> true
-                        | _ -> false)
                 Action(fun () ->
                     Threads.Run(job, job.Parts)
-                    if checks then failed "gather")
+                    if l.Checks.Length > 0 then raiseNoted l.Checks)
             | Kernel.Product p ->
                 let job = ProductJob(p, buffers)
                 Action(fun () -> job.Run())
@@ -296,7 +304,7 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
                     )
                 Action(fun () ->
                     Threads.Run(job, job.Parts)
-                    failed "scatterAdd")
+                    raiseNoted [| node |])
             | Kernel.Reference(node, operands, results) -> Action(fun () -> reference node operands results))
 
     /// Time spent in each kernel so far, in ticks of the stopwatch, when somebody asked for it.

@@ -1,0 +1,67 @@
+/// How values and expressions read.
+module Nanograd.Core.Tests.PrintTests
+
+open NUnit.Framework
+open Nanograd
+
+let private values: (Tensor * string) list =
+    [ tensor [ 1.0; 2.5; -3.25 ], "tensor([ 1.0000,  2.5000, -3.2500])"
+      matrix [ [ 1.0; 2.0 ]; [ 3.0; 4.0 ] ], "tensor([[1., 2.],\n        [3., 4.]])"
+      zeros [| 2; 2; 1 |], "tensor([[[0.],\n         [0.]],\n\n        [[0.],\n         [0.]]])"
+      scalar 3.0, "tensor(3.)"
+      tensor [], "tensor([], shape=[0])"
+      tensor [ nan; infinity; -infinity; 1.5 ], "tensor([   nan,    inf,   -inf, 1.5000])"
+      tensor [ 1e-7; 1.0; 1e8 ], "tensor([1.0000e-07, 1.0000e+00, 1.0000e+08])"
+      i64 [| 2 |] [ 1L; 20L ], "tensor([ 1, 20])"
+      gt (tensor [ 1.0; 2.0 ]) (scalar 1.5), "tensor([false,  true])"
+      f64 [| 1 |] [ 0.5 ], "tensor([0.5000], dtype=f64)"
+      arange DType.I32 5, "tensor([0, 1, 2, 3, 4], dtype=i32)"
+      arange DType.F32 1500, "tensor([   0.,    1.,    2., ..., 1497., 1498., 1499.])"
+      Op.iota DType.F32 [| 40; 50 |] 0,
+      "tensor([[ 0.,  0.,  0., ...,  0.,  0.,  0.],\n        [ 1.,  1.,  1., ...,  1.,  1.,  1.],\n        [ 2.,  2.,  2., ...,  2.,  2.,  2.],\n"
+      + "        ...,\n        [37., 37., 37., ..., 37., 37., 37.],\n        [38., 38., 38., ..., 38., 38., 38.],\n        [39., 39., 39., ..., 39., 39., 39.]])" ]
+
+[<Test>]
+let ``values print as PyTorch prints them`` () =
+    for t, text in values do
+        Assert.That(string t, Is.EqualTo text)
+
+let private a, b = Op.input "a" DType.F32 [| 2; 3 |], Op.input "b" DType.F32 [| 2; 3 |]
+
+let private expressions: (Tensor * string) list =
+    [ a + b * 2.0, "a + b * 2"
+      (a + b) * 2.0, "(a + b) * 2"
+      a - (b - a), "a - (b - a)"
+      a - b - a, "a - b - a"
+      a / (b / a), "a / (b / a)"
+      -(a * a), "-a²"
+      a ** (2.0 * b), "a ** (2 * b)"
+      (let e = exp a in e / sumKeep [ 1 ] e), "let t1 = exp(a)\nt1 / sum[1](t1)"
+      matmul a (transpose b), "a @ permute[1,0](b)"
+      where (gt a b) a b, "where(a > b, a, b)"
+      sum (a * b) / 3.0, "sum(a * b) / 3"
+      concat 0 [ slice 1 0 2 a; slice 1 1 3 b ], "concat[0](slice[0..1, 0..1](a), slice[0..1, 1..2](b))"
+      cast DType.I32 a, "i32(a)"
+      maximum a b, "max(a, b)" ]
+
+[<Test>]
+let ``expressions print as algebra, shared parts as lets`` () =
+    for t, text in expressions do
+        Assert.That(string t, Is.EqualTo text)
+
+[<Test>]
+let ``long expressions are elided in the middle`` () =
+    let long = Seq.fold (fun c _ -> sin c + a) a (seq { 1..300 })
+    let lines = (string long).Split '\n'
+    Assert.That(lines.Length, Is.EqualTo 12)
+    Assert.That(lines[0], Is.EqualTo "let t1 = sin(a)")
+    Assert.That(lines[5], Is.EqualTo "... (589 more)")
+
+[<Test>]
+let ``pretty derivatives read as in a textbook`` () =
+    let x = Op.input "x" DType.F32 [||]
+    let derivative (f: Tensor -> Tensor) = Print.algebra (Rewrite.pretty (Grad.gradient (f x) [| x |]).[0])
+    Assert.That(derivative (fun x -> x * x), Is.EqualTo "2 * x")
+    Assert.That(derivative (fun x -> x ** 3.0), Is.EqualTo "3 * x²")
+    Assert.That(derivative sin, Is.EqualTo "cos(x)")
+    Assert.That(derivative (fun x -> sin x * x), Is.EqualTo "x * cos(x) + sin(x)")
