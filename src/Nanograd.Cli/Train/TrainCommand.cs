@@ -102,7 +102,7 @@ internal static class TrainCommand
                 if (Sha256(text) != saved.DataSha256)
                 {
                     throw new UserException(source is null
-                        ? "the run was started on a text of which nothing is known here; give it with --data."
+                        ? "the run was started on the built-in stories of another version of nanograd, which cannot be made here."
                         : $"{source} is not the text that the run was started on: its content has changed.");
                 }
 

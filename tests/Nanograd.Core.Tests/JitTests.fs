@@ -1,0 +1,145 @@
+/// Compiled functions: what is compiled when, what is reused, what is donated.
+module Nanograd.Core.Tests.JitTests
+
+open System
+open NUnit.Framework
+open Nanograd
+
+[<NoComparison>]
+type Net =
+    { W: Tensor
+      B: Tensor option
+      More: Map<string, Tensor list> }
+
+let private loss (n: Net, x: Tensor) =
+    let h = matmul x n.W
+    let h = match n.B with Some b -> h + b | None -> h
+    softmax -1 h |> square |> mean |> fun y -> y + sum n.More["a"].Head
+
+let private net =
+    { W = noise DType.F32 1 [| 4; 3 |]
+      B = Some(noise DType.F32 2 [| 3 |])
+      More = Map [ "a", [ tensor [ 0.5 ] ] ] }
+
+/// What the caches did while `body` ran: programs compiled, programs found, kernels made.
+let private counting (body: unit -> unit) =
+    let before = Program.cacheStats ()
+    body ()
+    let after = Program.cacheStats ()
+    {| Programs = after.Programs - before.Programs; Hits = after.Hits - before.Hits; Kernels = after.Kernels - before.Kernels |}
+
+[<Test>]
+let ``jit computes what the function says, on any tree`` () =
+    let x = noise DType.F32 3 [| 5; 4 |]
+    let step = jit (fun (n: Net, x: Tensor) -> valueAndGrad (fun n -> loss (n, x)) n)
+    let value, g = step (net, x)
+    let value2, g2 = valueAndGrad (fun n -> loss (n, x)) net
+    assertClose 1e-6 "value" (interpreted value2) (computed value)
+    for a, b in Array.zip (Tree.leaves g2) (Tree.leaves g) do
+        assertClose 1e-6 "gradient" (interpreted a) (computed b)
+
+[<Test>]
+let ``a second call with the same shapes compiles nothing`` () =
+    let f = jit (fun (n: Net, x: Tensor) -> grad (fun n -> loss (n, x)) n)
+    f (net, noise DType.F32 3 [| 5; 4 |]) |> ignore
+    let again = counting (fun () -> f (Tree.map (fun t -> t * 2.0) net |> eval, noise DType.F32 9 [| 5; 4 |]) |> ignore)
+    let other = Tree.map (fun t -> t * 3.0) net |> eval
+    let third = counting (fun () -> f (other, noise DType.F32 10 [| 5; 4 |]) |> ignore)
+    Assert.That(third.Programs, Is.Zero)
+    Assert.That(third.Kernels, Is.Zero)
+    Assert.That(third.Hits, Is.EqualTo 1)
+    Assert.That(again.Kernels, Is.Zero)
+
+[<Test>]
+let ``another batch size or sequence length makes no new kernel`` () =
+    let attention (p: {| Q: Tensor; X: Tensor |}) =
+        let q = matmul p.X p.Q
+        let scores = matmul q (transpose q) / 2.0
+        let n = p.X.Shape[1]
+        let a = softmax -1 (where (causalMask n) scores (scalar -infinity))
+        sum (gelu (matmul a q))
+    let f = jit (valueAndGrad attention)
+    let call batch length = f {| Q = noise DType.F32 1 [| 8; 8 |]; X = noise DType.F32 2 [| batch; length; 8 |] |} |> ignore
+    call 4 16
+    for batch, length in [ 5, 16; 4, 24; 12, 64 ] do
+        let c = counting (fun () -> call batch length)
+        Assert.That(c.Programs, Is.EqualTo 1)
+        Assert.That(c.Kernels, Is.Zero, $"batch {batch}, length {length}")
+
+[<Test>]
+let ``equal expressions over other values share a program`` () =
+    let f (seed: int) = softmax -1 (noise DType.F32 seed [| 7; 9 |] * 3.0) + noise DType.F32 (seed + 1) [| 9 |]
+    eval (f 1) |> ignore
+    let c = counting (fun () -> assertClose 1e-6 "value" (interpreted (f 5)) (computed (f 5)))
+    Assert.That(c.Programs, Is.Zero)
+    Assert.That(c.Hits, Is.EqualTo 1)
+
+[<Test>]
+let ``f(x, x) is another program than f(x, y)`` () =
+    let f (x: Tensor) (y: Tensor) = x * 2.0 - y
+    let x, y = tensor [ 1.0; 2.0 ], tensor [ 5.0; 6.0 ]
+    Assert.That(floatsOf (f x x), Is.EqualTo<float> [| 1.0; 2.0 |])
+    Assert.That(floatsOf (f x y), Is.EqualTo<float> [| -3.0; -2.0 |])
+
+[<Test>]
+let ``closures over values and numbers are read when the function is traced`` () =
+    let table = tensor [ 10.0; 20.0; 30.0 ]
+    let mutable factor = 2.0
+    let f = jit (fun (i: Tensor) -> take 0 i table * factor)
+    Assert.That(floatsOf (f (i64 [| 2 |] [ 2L; 0L ])), Is.EqualTo<float> [| 60.0; 20.0 |])
+    factor <- 3.0
+    Assert.That(floatsOf (f (i64 [| 2 |] [ 1L; 1L ])), Is.EqualTo<float> [| 40.0; 40.0 |], "traced with 2")
+    Assert.That(floatsOf (f (i64 [| 1 |] [ 1L ])), Is.EqualTo<float> [| 60.0 |], "traced anew for another shape")
+
+[<Test>]
+let ``numbers in the argument belong to its structure`` () =
+    let f = jit (fun (x: Tensor, k: int) -> x * float k)
+    Assert.That(floatsOf (f (tensor [ 1.0 ], 2)), Is.EqualTo<float> [| 2.0 |])
+    Assert.That(floatsOf (f (tensor [ 1.0 ], 5)), Is.EqualTo<float> [| 5.0 |])
+
+[<Test>]
+let ``jit inside jit and inside grad is one program`` () =
+    let inner = jit (fun (x: Tensor) -> sin x * x)
+    let outer = jit (grad (fun (x: Tensor) -> sum (inner x)))
+    let x = noise DType.F32 1 [| 6 |]
+    assertClose 1e-6 "gradient" (interpreted (cos x * x + sin x)) (computed (outer x))
+
+[<Test>]
+let ``donation reuses the state, step after step`` () =
+    let mutable state = [ noise DType.F32 1 [| 100 |]; noise DType.F32 2 [| 100 |] ]
+    let step = jitDonate (fun (s: Tensor list) (g: Tensor) -> [ s[0] * 0.5 + g; s[1] - s[0] ], sum s[1])
+    let plain = jit2 (fun (s: Tensor list) (g: Tensor) -> [ s[0] * 0.5 + g; s[1] - s[0] ], sum s[1])
+    let mutable copy = state |> List.map (fun t -> eval (t * 1.0))
+    for i in 1..5 do
+        let g = noise DType.F32 (10 + i) [| 100 |]
+        let next, total = step state g
+        let next2, total2 = plain copy g
+        assertSame "total" (computed total2) (computed total)
+        List.iter2 (fun a b -> assertSame $"step {i}" (computed a) (computed b)) next2 next
+        Assert.That(state |> List.forall (fun t -> (Program.storage t).IsDonated))
+        state <- next
+        copy <- next2
+
+[<Test>]
+let ``two evaluations give the same bits`` () =
+    let t = softmax -1 (matmul (noise DType.F32 1 [| 33; 65 |]) (noise DType.F32 2 [| 65; 129 |])) |> sumOver [ 0 ]
+    assertSame "again" (computed t) (computed t)
+
+[<Test>]
+let ``the interpreter is a device like another`` () =
+    let x = noise DType.F32 1 [| 3; 4 |]
+    Program.useDevice Device.Interpreter
+    try
+        assertSame "value" (interpreted (exp x)) (computed (exp x))
+        Assert.That((Program.last ()).Describe(), Does.StartWith "interpreted")
+    finally
+        Program.useDevice Device.Simd
+
+[<Test>]
+let ``a program describes its kernels and knows its memory`` () =
+    let x = noise DType.F32 1 [| 64; 64 |]
+    jit (fun (x: Tensor) -> matmul (exp x) x) x |> ignore
+    let p = Program.last ()
+    Assert.That(p.Describe(), Does.Contain "product")
+    Assert.That(p.PeakBytes, Is.GreaterThanOrEqualTo(2L * 64L * 64L * 4L))
+    Assert.That(p.PeakBytes, Is.LessThan(8L * 64L * 64L * 4L))

@@ -1,0 +1,69 @@
+/// Deep expressions and much memory. No timing: only that it works.
+module Nanograd.Core.Tests.LimitTests
+
+open System
+open System.Runtime.CompilerServices
+open System.Threading
+open NUnit.Framework
+open Nanograd
+
+/// Runs on a thread with 1 MB of stack, whatever the test runner has.
+let private onSmallStack (body: unit -> unit) =
+    let mutable failure: exn = null
+    let run () =
+        try
+            body ()
+        with e ->
+            failure <- e
+    let thread = Thread(run, 1 <<< 20)
+    thread.Start()
+    thread.Join()
+    if not (isNull failure) then raise (AggregateException failure)
+
+let private chain (n: int) (x: Tensor) (y: Tensor) = Seq.fold (fun acc _ -> acc + y) x (seq { 1..n })
+
+[<Test>]
+let ``a chain of a million additions is built, differentiated, printed and evaluated`` () =
+    onSmallStack (fun () ->
+        let x, y = Op.input "x" DType.F32 [| 2 |], Op.input "y" DType.F32 [| 2 |]
+        let long = chain 1_000_000 x y
+        Assert.That((string long).Length, Is.LessThan 2000)
+        Assert.That(string long, Does.Contain "more)")
+        let g = Grad.gradient (sum long) [| x; y |]
+        Assert.That(Graph.isClosed g[0])
+        Assert.That(floatsOf g[0], Is.EqualTo<float> [| 1.0; 1.0 |])
+        let closed = chain 1_000_000 (tensor [ 0.0; 1.0 ]) (tensor [ 0.5; 0.0 ])
+        Assert.That(floatsOf closed, Is.EqualTo<float> [| 500000.0; 1.0 |])
+        Assert.That(interpreted closed |> Array.map (fun c -> c.Float), Is.EqualTo<float> [| 500000.0; 1.0 |]))
+
+[<Test>]
+let ``a long chain of functions has a gradient`` () =
+    onSmallStack (fun () ->
+        let x = tensor [ 0.3 ]
+        let long = Seq.fold (fun acc _ -> sin acc + x) x (seq { 1..20_000 })
+        let g = Grad.gradient (sum long) [| x |]
+        Assert.That(Double.IsFinite (floatsOf g[0]).[0]))
+
+[<MethodImpl(MethodImplOptions.NoInlining)>]
+let private make (seed: int) =
+    let big = eval (zeros [| 262144 |] + float seed) // 1 MB
+    Assert.That((Buffers.read (Program.storage big) 262143).Float, Is.EqualTo(float seed))
+
+[<Test>]
+let ``dropped tensors give their memory back`` () =
+    let struct (before, _) = Buffers.usage ()
+    let mutable most = 0L
+    for i in 1..2000 do
+        make i
+        let struct (live, _) = Buffers.usage ()
+        most <- max most (live - before)
+    Assert.That(most, Is.LessThan(700L <<< 20), "2000 tensors of 1 MB were made, and few of them are alive")
+
+[<Test>]
+let ``a tensor keeps its memory while it is in use`` () =
+    let kept = [| for i in 1..50 -> eval (zeros [| 1000 |] + float i) |]
+    for i in 1..300 do
+        make i
+    GC.Collect()
+    GC.WaitForPendingFinalizers()
+    kept |> Array.iteri (fun i t -> Assert.That(item (mean t), Is.EqualTo(float (i + 1))))
