@@ -66,7 +66,7 @@ internal sealed class TrainTests
     }
 
     [TestCase("--bias")]
-    [TestCase("--untied-head")]
+    [TestCase("--tied-head")]
     [TestCase("--grad-clip 0")]
     public void OtherModelsTrainToo(string options) =>
         Assert.That((double)_cli.Train("a", options.Split(' '))["val_loss"]!, Is.LessThan(4));

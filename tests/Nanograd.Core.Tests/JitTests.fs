@@ -42,13 +42,9 @@ let ``jit computes what the function says, on any tree`` () =
 let ``a second call with the same shapes compiles nothing`` () =
     let f = jit (fun (n: Net, x: Tensor) -> grad (fun n -> loss (n, x)) n)
     f (net, noise DType.F32 3 [| 5; 4 |]) |> ignore
-    let again = counting (fun () -> f (Tree.map (fun t -> t * 2.0) net |> eval, noise DType.F32 9 [| 5; 4 |]) |> ignore)
     let other = Tree.map (fun t -> t * 3.0) net |> eval
-    let third = counting (fun () -> f (other, noise DType.F32 10 [| 5; 4 |]) |> ignore)
-    Assert.That(third.Programs, Is.Zero)
-    Assert.That(third.Kernels, Is.Zero)
-    Assert.That(third.Hits, Is.EqualTo 1)
-    Assert.That(again.Kernels, Is.Zero)
+    let second = counting (fun () -> f (other, noise DType.F32 10 [| 5; 4 |]) |> ignore)
+    Assert.That(second, Is.EqualTo {| Programs = 0L; Hits = 1L; Kernels = 0L |})
 
 [<Test>]
 let ``another batch size or sequence length makes no new kernel`` () =

@@ -21,7 +21,7 @@ let private erf (x: float) =
         let fraction = Seq.foldBack (fun k acc -> a + float k / 2.0 / acc) [ 1..200 ] a
         float (sign x) * (1.0 - exp (-a * a) / sqrt Math.PI / fraction)
 
-let private log1p (x: float) = 2.0 * Math.Atanh(x / (2.0 + x))
+let private log1p (x: float) = if abs x < 0.5 then 2.0 * Math.Atanh(x / (2.0 + x)) else Math.Log(1.0 + x)
 let private expm1 (x: float) = 2.0 * Math.Exp(x / 2.0) * Math.Sinh(x / 2.0)
 
 [<NoEquality; NoComparison>]

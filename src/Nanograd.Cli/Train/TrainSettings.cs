@@ -24,7 +24,7 @@ internal sealed record TrainSettings
     public double GradClip { get; init; } = 1.0;
     public double Dropout { get; init; }
     public bool Bias { get; init; }
-    public bool UntiedHead { get; init; }
+    public bool TiedHead { get; init; }
     public long Seed { get; init; } = 1337;
     public Device Device { get; init; } = Device.Simd;
     public int EvalEvery { get; init; } = 250;
@@ -60,7 +60,7 @@ internal sealed record TrainSettings
         Number("--grad-clip", "The largest norm of all gradients together; 0 for no limit.", 0, s => s.GradClip, (s, v) => s with { GradClip = v }),
         Number("--dropout", "The share of activations dropped in training.", 0, s => s.Dropout, (s, v) => s with { Dropout = v }, 1, open: true),
         Truth("--bias", "Give linear maps and norms biases.", s => s.Bias, (s, v) => s with { Bias = v }),
-        Truth("--untied-head", "Give the head weights of its own instead of the embedding's.", s => s.UntiedHead, (s, v) => s with { UntiedHead = v }),
+        Truth("--tied-head", "Share the head's weights with the embedding, as GPT-2 does.", s => s.TiedHead, (s, v) => s with { TiedHead = v }),
         new("--seed", "N", "Decides initial weights, batches and dropout.", s => Arguments.Show(s.Seed), (s, v) => s with { Seed = Arguments.Long("--seed", v) }),
         new("--device", "simd|interpreter", "Vector kernels, or the slow reference evaluator.", s => s.Device.ToString().ToLowerInvariant(), (s, v) => s with { Device = DeviceOf(v) }),
         Whole("--eval-every", "Steps between estimates of the validation loss.", 1, s => s.EvalEvery, (s, v) => s with { EvalEvery = v }, mayChange: true),

@@ -32,7 +32,7 @@ internal sealed class TrainingRun
         Engine.Device = settings.Device;
         Generator.ManualSeed(settings.Seed);
         _model = new Gpt(
-            corpus.Tokenizer.VocabularySize, settings.Context, settings.Layers, settings.Heads, settings.Embd, settings.Dropout, settings.Bias, !settings.UntiedHead);
+            corpus.Tokenizer.VocabularySize, settings.Context, settings.Layers, settings.Heads, settings.Embd, settings.Dropout, settings.Bias, settings.TiedHead);
         // As in nanoGPT: matrices decay, biases and norms do not.
         var matrices = _model.Parameters().Where(p => p.Rank >= 2).ToList();
         var vectors = _model.Parameters().Where(p => p.Rank < 2).ToList();
