@@ -92,7 +92,8 @@ module MemoryPlan =
             |> Array.tryFindIndexBack (fun k ->
                 match k with
                 | Kernel.Loop l -> l.Checks.Length > 0
-                | Kernel.Scatter _ | Kernel.Reference _ -> true
+                | Kernel.Scatter _
+                | Kernel.Reference _ -> true
                 | Kernel.Product _ -> false)
             |> Option.defaultValue -1
         let donorFor b =

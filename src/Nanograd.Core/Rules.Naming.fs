@@ -82,6 +82,32 @@ module internal NamingRules =
             | _ -> none)
         |> relaxed
 
+    // ---- one-hot
+
+    let rec private isIota axis (t: Tensor) =
+        match t with
+        | Stretched s -> s.Shape[axis] <> 1 && isIota axis s
+        | Reshaped s ->
+            t.Rank - s.Rank <= axis && isIota (axis - (t.Rank - s.Rank)) s && s.Shape = t.Shape[t.Rank - s.Rank ..]
+        | _ ->
+            (match t.Op with
+             | Op.Iota a -> a = axis
+             | _ -> false)
+
+    /// The classes, if the condition holds where the last index is the class of the row.
+    let private classes (condition: Tensor) =
+        match condition.Op with
+        | Op.Binary Binary.Eq when condition.Rank > 0 && isIota (condition.Rank - 1) condition.Inputs[1] ->
+            constantAlong [| condition.Rank - 1 |] condition.Inputs[0]
+        | _ -> none
+
+    /// 1 at the class, 0 elsewhere.
+    let private oneHot (dtype: DType) (shape: int[]) (y: Tensor) =
+        let body (p: Tensor[]) =
+            let column = Op.broadcast shape (Op.reshape (Array.append y.Shape [| 1 |]) p[0])
+            Op.cast dtype (Op.binary Binary.Eq column (Op.iota y.DType shape (shape.Length - 1)))
+        named "oneHot" body [| y |]
+
     /// The family, in the order in which rules are tried.
     let rules =
         let half = 0.5
@@ -138,37 +164,46 @@ module internal NamingRules =
                   Op.reduce
                       Reduction.Sum
                       [ 2 ]
-                      (Op.cast
+                      (oneHot
                           DType.F64
-                          (Op.binary
-                              Binary.Eq
-                              (Op.broadcast x.Shape (Op.constant (Constant.ofInt DType.I32 2L)))
-                              (Op.iota DType.I32 x.Shape 2))))
+                          x.Shape
+                          (Op.constant (Constant.ofInt DType.I32 2L) |> Op.broadcast x.Shape[..1])))
               (fun axes x ->
-                  let rec isIota axis (t: Tensor) =
-                      match t with
-                      | Stretched s -> s.Shape[axis] <> 1 && isIota axis s
-                      | Reshaped s ->
-                          t.Rank - s.Rank <= axis
-                          && isIota (axis - (t.Rank - s.Rank)) s
-                          && s.Shape = t.Shape[t.Rank - s.Rank ..]
-                      | _ ->
-                          (match t.Op with
-                           | Op.Iota a -> a = axis
-                           | _ -> false)
-                  let isConstant (t: Tensor) =
-                      (match constantAlong axes t with
-                       | ValueSome _ -> true
-                       | ValueNone -> false)
-                  match x.Op with
-                  | Op.Cast when axes.Length = 1 ->
-                      (match x.Inputs[0].Op with
-                       | Op.Binary Binary.Eq when
-                           isConstant x.Inputs[0].Inputs[0] && isIota axes[0] x.Inputs[0].Inputs[1]
-                           ->
-                           ValueSome(like (Op.reduce Reduction.Sum axes x) 1.0)
-                       | _ -> none)
+                  if isNamed "oneHot" x && axes = [| x.Rank - 1 |] then
+                      ValueSome(like (Op.reduce Reduction.Sum axes x) 1.0)
+                  else
+                      none)
+          nodeRule
+              "pretty"
+              Op.Cast
+              "one-hot: 1 where the last index is the class"
+              (fun x _ _ ->
+                  Op.cast
+                      DType.F64
+                      (Op.binary
+                          Binary.Eq
+                          (Op.broadcast x.Shape (Op.constant (Constant.ofInt DType.I32 2L)))
+                          (Op.iota DType.I32 x.Shape 2)))
+              (fun t x -> if DType.isFloat t.DType then ValueOption.map (oneHot t.DType t.Shape) (classes x) else none)
+          |> relaxed
+          nodeRule
+              "pretty"
+              Op.Select
+              "one-hot: a number where the last index is the class, else 0"
+              (fun x _ _ ->
+                  Op.select
+                      (Op.binary
+                          Binary.Eq
+                          (Op.broadcast x.Shape (Op.constant (Constant.ofInt DType.I32 2L)))
+                          (Op.iota DType.I32 x.Shape 2))
+                      (like x 3.0)
+                      (like x 0.0))
+              (fun t x ->
+                  match t.Inputs[1], t.Inputs[2] with
+                  | factor, IsNumber 0.0 when DType.isFloat t.DType ->
+                      classes x |> ValueOption.map (fun y -> factor * oneHot t.DType t.Shape y)
                   | _ -> none)
+          |> relaxed
           binaryRule
               "pretty"
               Binary.Add

@@ -233,7 +233,11 @@ module Schedule =
                     |> Array.forall (fun (s, chain) ->
                         match groupOf.TryGetValue s.Hash with
                         | true, home when home = g.Number ->
-                            aligned g (perRow.Contains m.Hash && not (isRowReduction m)) chain (perRow.Contains s.Hash)
+                            aligned
+                                g
+                                (perRow.Contains m.Hash && not (isRowReduction m))
+                                chain
+                                (perRow.Contains s.Hash)
                         | _ -> true))
             g.RowLength <- saved
             fine

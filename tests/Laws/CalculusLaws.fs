@@ -9,11 +9,11 @@ open Nanograd.Laws.Cases
 
 let private derivative (f: Tensor -> Tensor) (x: Tensor) = (Grad.gradient (sum (f x)) [| x |])[0]
 
-/// <A x, y> = <x, A' y> for a linear A, whose transpose A' the vector-Jacobian product is.
+/// The inner products of A x with y and of x with A' y agree for a linear A and its transpose A', the vector-Jacobian product.
 let private adjoint (linear: Tensor -> Tensor) (x: Tensor) (seed: int) =
     let image = linear x
     let y = noise DType.F64 seed image.Shape
-    close (inner image y) (inner x (Grad.vjp [| image |] [| y |] [| x |])[0])
+    close (inner image y) (inner x (Grad.vjp [| image |] [| y |] [| x |]).[0])
 
 [<Law 30>]
 let ``adjoint: permutations and reshapes`` (c: Axes) =
@@ -73,8 +73,8 @@ let ``adjoint: convolutions in both arguments`` (c: Axes) =
 
 [<Law 30>]
 let ``the derivative of a sum is the sum of derivatives`` (c: Case) =
-    let f x = sin x * 3.0
-    let g x = exp x
+    let f (x: Tensor) = sin x * 3.0
+    let g (x: Tensor) = exp x
     close (derivative (fun x -> f x + g x) (c.Float 1)) (derivative f (c.Float 1) + derivative g (c.Float 1))
 
 [<Law 30>]
@@ -103,7 +103,7 @@ let ``mixed derivatives commute`` (c: Case) =
     let x, y = c.Float 1, c.Float 2
     let z = sum (sin (x * y) + x * x * y)
     let dx, dy = (Grad.gradient z [| x |])[0], (Grad.gradient z [| y |])[0]
-    close (Grad.gradient (sum dx) [| y |])[0] (Grad.gradient (sum dy) [| x |])[0]
+    close (Grad.gradient (sum dx) [| y |]).[0] (Grad.gradient (sum dy) [| x |]).[0]
 
 [<Law 30>]
 let ``checkpoints change neither values nor gradients`` (c: Axes) =

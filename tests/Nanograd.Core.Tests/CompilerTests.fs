@@ -78,6 +78,10 @@ let ``rewriting keeps f32 within rounding`` (p: SingleProgram) =
     check (within 2e-3) "rewritten" (expected p.Roots) (run nothing p.Roots)
 
 [<Law 40>]
+let ``rewriting keeps infinities and NaN`` (p: SpecialProgram) =
+    check (within 1e-9) "rewritten" (expected p.Roots) (run nothing p.Roots)
+
+[<Law 40>]
 let ``donated arguments change no result`` (p: TameProgram) =
     let random = Random p.Seed
     let some (literals: Tensor[]) = literals |> Array.map (fun _ -> random.Next 3 > 0)

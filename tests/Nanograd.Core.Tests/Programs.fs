@@ -19,6 +19,8 @@ type Flavour =
     | Tame
     /// Floats of one type and functions that amplify no error: rewriting keeps their values within rounding.
     | Smooth of DType
+    /// The same functions of f64, but with infinities, NaN, 0 and -0 among the values.
+    | Special
     /// Integers and bools, which no rewriting may change.
     | Whole
 
@@ -45,6 +47,7 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
         match flavour with
         | Wild | Tame -> Array.concat [ List.toArray DType.all; Array.create 8 DType.F32; [| DType.F64; DType.I64; DType.I32 |] ]
         | Smooth d -> [| d |]
+        | Special -> [| DType.F64 |]
         | Whole -> DType.all |> List.filter (DType.isFloat >> not) |> List.toArray
 
     let shrunk (shape: int[]) =
@@ -63,6 +66,7 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
     let newNumber dtype =
         if DType.isFloat dtype then
             match flavour with
+            | Special when chance 0.15 -> Constant.ofFloat dtype (oneOf [| infinity; -infinity; nan; 0.0; -0.0; 1.0; -1.0 |])
             | Wild when chance 0.3 -> Constant.ofFloat dtype (oneOf special)
             | Wild -> Constant.ofFloat dtype ((random.NextDouble() - 0.5) * Math.Pow(10.0, float (random.Next(-6, 7))))
             | Tame when chance 0.1 -> Constant.ofFloat dtype (float (random.Next(-4, 5)) / 2.0)
@@ -104,7 +108,7 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
             let shape = x.Shape |> Array.map (fun e -> if chance 0.25 then 1 else e)
             leaf dtype (if shape.Length > 0 && chance 0.2 then shape[1 + random.Next shape.Length ..] else shape)
 
-    let isSmooth = match flavour with Smooth _ -> true | _ -> false
+    let isSmooth = match flavour with Smooth _ | Special -> true | _ -> false
 
     /// Keeps the argument of a function where the function is moderate.
     let guarded (u: Unary) (x: Tensor) =
@@ -151,6 +155,7 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
         let x = pick ()
         match flavour with
         | Smooth d -> Op.cast d (condition x)
+        | Special -> Op.cast DType.F64 (condition x)
         | _ when chance 0.15 -> Op.bitCast (oneOf dtypes) x
         | _ -> Op.cast (oneOf dtypes) x
 
@@ -318,7 +323,7 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
         Op.conv { Strides = per 1 2; PadLow = per -1 2; PadHigh = per 0 2; LeftDilation = per 1 2; RightDilation = per 1 2; Groups = groups } x w
 
     let loop () =
-        let d = match flavour with Smooth d -> d | _ -> DType.F32
+        let d = match flavour with Smooth d -> d | Special -> DType.F64 | _ -> DType.F32
         let n, width = random.Next 5, oneOf extents
         let vector = d, [| width |]
         let body, captured = Lambda.trace [| vector; vector |] (fun p -> let c = tanh (p[0] * 0.5 + p[1]) in [| c; c * p[1] |])
@@ -329,7 +334,7 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
         let weights =
             match flavour with
             | Whole -> [| unary, 3; binary, 10; select, 3; cast, 4; movement, 10; reduction, 5; ordered, 1; dot, 3; indexing, 3 |]
-            | Smooth _ -> [| unary, 8; binary, 8; select, 2; cast, 1; movement, 10; reduction, 5; dot, 4; indexing, 2; composed, 5; gradient, 3; loop, 1 |]
+            | Smooth _ | Special -> [| unary, 8; binary, 8; select, 2; cast, 1; movement, 10; reduction, 5; dot, 4; indexing, 2; composed, 5; gradient, 3; loop, 1 |]
             | Wild | Tame -> [| unary, 8; binary, 10; select, 3; cast, 4; movement, 12; reduction, 6; ordered, 1; dot, 4; indexing, 4; composed, 4; gradient, 2; conv, 1; loop, 1 |]
         let mutable i, at = 0, random.Next(Array.sumBy snd weights)
         while at >= snd weights[i] do
@@ -403,6 +408,7 @@ type WildProgram(seed, roots) = inherit Sample(seed, roots)
 type TameProgram(seed, roots) = inherit Sample(seed, roots)
 type SmoothProgram(seed, roots) = inherit Sample(seed, roots)
 type SingleProgram(seed, roots) = inherit Sample(seed, roots)
+type SpecialProgram(seed, roots) = inherit Sample(seed, roots)
 type WholeProgram(seed, roots) = inherit Sample(seed, roots)
 
 /// What FsCheck makes programs with.
@@ -416,4 +422,5 @@ type Programs =
     static member Tame() = Programs.Of(Tame, TameProgram)
     static member Smooth() = Programs.Of(Smooth DType.F64, SmoothProgram)
     static member Single() = Programs.Of(Smooth DType.F32, SingleProgram)
+    static member Special() = Programs.Of(Special, SpecialProgram)
     static member Whole() = Programs.Of(Whole, WholeProgram)

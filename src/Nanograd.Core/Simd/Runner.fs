@@ -270,7 +270,11 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
             match Array.tryPick window checks with
             | Some e -> raise e
             | None ->
-                let name = if checks |> Array.exists (fun t -> t.Op = Op.Indexing(Indexing.ScatterAdd(0, 0))) then "scatterAdd" else "gather"
+                let name =
+                    if checks |> Array.exists (fun t -> t.Op = Op.Indexing(Indexing.ScatterAdd(0, 0))) then
+                        "scatterAdd"
+                    else
+                        "gather"
                 raise (IndexException(name, index, bound))
 
     /// What each kernel does, ready to run.
