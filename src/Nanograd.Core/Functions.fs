@@ -25,7 +25,7 @@ module Creation =
     let ofArray<'T when 'T: unmanaged> (dtype: DType) (shape: int[]) (values: 'T[]) : Tensor =
         Op.literal (Buffers.ofSpan dtype (ReadOnlySpan values)) shape
 
-    /// An f64 scalar or f32 scalar constant, and integers: known when the expression is built.
+    /// An f32 scalar that is known when the expression is built.
     let scalar (x: float) : Tensor = Op.constant (Constant.ofFloat DType.F32 x)
 
     /// A constant of any type and shape.
@@ -104,20 +104,31 @@ module Functions =
     /// The elementwise smaller; NaN wins.
     let minimum (x: Tensor) (y: Tensor) = Op.binary Binary.Min x y
 
+    /// x = y, elementwise: bool.
     let eq (x: Tensor) (y: Tensor) = Op.binary Binary.Eq x y
+    /// x <> y, elementwise: bool; NaN differs from everything.
     let ne (x: Tensor) (y: Tensor) = Op.binary Binary.Ne x y
+    /// x < y, elementwise: bool.
     let lt (x: Tensor) (y: Tensor) = Op.binary Binary.Lt x y
+    /// x <= y, elementwise: bool.
     let le (x: Tensor) (y: Tensor) = Op.binary Binary.Le x y
+    /// x > y, elementwise: bool.
     let gt (x: Tensor) (y: Tensor) = Op.binary Binary.Gt x y
+    /// x >= y, elementwise: bool.
     let ge (x: Tensor) (y: Tensor) = Op.binary Binary.Ge x y
 
     /// `a` where the condition holds, else `b`; all three broadcast.
     let where (condition: Tensor) (a: Tensor) (b: Tensor) = Op.select condition a b
 
+    /// The error function.
     let erf (x: Tensor) = Op.unary Unary.Erf x
+    /// log(1 + x), exact near 0.
     let log1p (x: Tensor) = Op.unary Unary.Log1p x
+    /// exp(x) - 1, exact near 0.
     let expm1 (x: Tensor) = Op.unary Unary.Expm1 x
+    /// 1 / sqrt(x).
     let rsqrt (x: Tensor) = Op.unary Unary.Rsqrt x
+    /// x * x.
     let square (x: Tensor) = x * x
 
     /// max(x, 0).

@@ -96,7 +96,8 @@ let ``the vector-Jacobian product is linear in the vector`` (c: Case) =
     close (pull (c.Float 2 * 2.0 + c.Float 3)) (pull (c.Float 2) * 2.0 + pull (c.Float 3))
 
 [<Law 30>]
-let ``the second derivative of a sine is its opposite`` (c: Case) = close (derivative (derivative sin) (c.Float 1)) (-(sin (c.Float 1)))
+let ``the second derivative of a sine is its opposite`` (c: Case) =
+    close (derivative (derivative sin) (c.Float 1)) (-(sin (c.Float 1)))
 
 [<Law 30>]
 let ``mixed derivatives commute`` (c: Case) =
@@ -118,8 +119,14 @@ let ``checkpoints change neither values nor gradients`` (c: Axes) =
 let ``a loop of additions is a running sum, in value and gradient`` (c: Axes) =
     let x = c.Float 1
     let slice = c.Shape[1..]
-    let body, captured = Lambda.trace [| DType.F64, slice; DType.F64, slice |] (fun p -> let s = p[0] + p[1] in [| s; s |])
-    let scan = { Body = body; Captured = captured.Length; Carried = 1; Length = c.Shape[0]; Reverse = false }
+    let body, captured =
+        Lambda.trace [| DType.F64, slice; DType.F64, slice |] (fun p -> let s = p[0] + p[1] in [| s; s |])
+    let scan =
+        { Body = body
+          Captured = captured.Length
+          Carried = 1
+          Length = c.Shape[0]
+          Reverse = false }
     let loop (x: Tensor) = (Op.scan scan (Array.concat [ captured; [| full DType.F64 slice 0.0; x |] ]))[1]
     close (loop x) (cumSum 0 x)
     close (derivative (fun x -> sin (loop x)) x) (derivative (fun x -> sin (cumSum 0 x)) x)

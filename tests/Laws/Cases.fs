@@ -60,7 +60,9 @@ let private shapes (fewest: int) (all: int list) =
     gen {
         let! rank = Gen.choose (fewest, 4)
         let! shape = Gen.arrayOfLength rank (Gen.elements all)
-        return Array.fold (fun (s: int list) e -> if List.fold (*) e s > 20_000 then s @ [ 1 ] else s @ [ e ]) [] shape |> Array.ofList
+        return
+            Array.fold (fun (s: int list) e -> if List.fold (*) e s > 20_000 then s @ [ 1 ] else s @ [ e ]) [] shape
+            |> Array.ofList
     }
 
 let private smaller (fewest: int) (shape: int[]) =

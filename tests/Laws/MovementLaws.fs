@@ -31,8 +31,7 @@ let ``reshaping a permutation and back`` (c: Case) =
     equal (moved |> reshape [| moved.Count; 1 |] |> reshape moved.Shape |> permute (inverse p)) (c.Int 1)
 
 [<Law 30>]
-let ``reversing twice`` (c: Axes) =
-    equal (c.Int 1 |> Op.reverse [ c.Axis ] |> Op.reverse [ c.Axis ]) (c.Int 1)
+let ``reversing twice`` (c: Axes) = equal (c.Int 1 |> Op.reverse [ c.Axis ] |> Op.reverse [ c.Axis ]) (c.Int 1)
 
 [<Law 30>]
 let ``reversing the first axis of a permutation reverses the axis it came from`` (c: Axes) =
@@ -56,7 +55,9 @@ let ``slices compose`` (c: Axes) =
     let extent = c.Shape[c.Axis]
     let from = c.Random(5).Next extent
     let next = c.Random(6).Next(extent - from)
-    equal (c.Int 1 |> slice c.Axis from extent |> slice c.Axis next (extent - from)) (slice c.Axis (from + next) extent (c.Int 1))
+    equal
+        (c.Int 1 |> slice c.Axis from extent |> slice c.Axis next (extent - from))
+        (slice c.Axis (from + next) extent (c.Int 1))
 
 [<Law 30>]
 let ``what padding adds, a slice removes`` (c: Case) =
@@ -91,7 +92,11 @@ let ``windows of one element are the axis`` (c: Axes) =
 [<Law 30>]
 let ``folding counts how often each element is in a window`` (c: Axes) =
     let extent = c.Shape[c.Axis]
-    let w = { Axis = c.Axis; Size = 1 + c.Random(5).Next(min 3 extent); Step = 1 + c.Random(6).Next 2; Dilation = 1 }
+    let w =
+        { Axis = c.Axis
+          Size = 1 + c.Random(5).Next(min 3 extent)
+          Step = 1 + c.Random(6).Next 2
+          Dilation = 1 }
     let count = Op.fold w extent (Op.unfold w (full DType.I64 c.Shape 1.0))
     equal (Op.fold w extent (Op.unfold w (c.Int 1))) (count * c.Int 1)
 
@@ -114,7 +119,9 @@ let ``gathering is a product with one-hot rows`` (c: Axes) =
 [<Law 30>]
 let ``adding what was gathered counts it`` (c: Axes) =
     let rows = c.Below(2, c.Shape[0], [| 6 |])
-    let count = sumOver [ 0 ] (oneHot DType.I64 c.Shape[0] rows) |> reshape (Array.append [| -1 |] (Array.create (c.Rank - 1) 1))
+    let count =
+        sumOver [ 0 ] (oneHot DType.I64 c.Shape[0] rows)
+        |> reshape (Array.append [| -1 |] (Array.create (c.Rank - 1) 1))
     let added = Op.scatterAdd 0 0 (zerosLike (c.Int 1)) rows (take 0 rows (c.Int 1))
     equal added (count * c.Int 1)
 

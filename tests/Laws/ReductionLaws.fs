@@ -23,7 +23,9 @@ let ``axes may be summed in turn`` (c: Axes) =
 
 [<Law 30>]
 let ``the sum of a concatenation is the sum of sums`` (c: Axes) =
-    equal (sumOver [ c.Axis ] (concat c.Axis [ c.Int 1; c.Int 2 ])) (sumOver [ c.Axis ] (c.Int 1) + sumOver [ c.Axis ] (c.Int 2))
+    equal
+        (sumOver [ c.Axis ] (concat c.Axis [ c.Int 1; c.Int 2 ]))
+        (sumOver [ c.Axis ] (c.Int 1) + sumOver [ c.Axis ] (c.Int 2))
 
 [<Law 30>]
 let ``summing what was stretched multiplies`` (c: Case) =
@@ -36,10 +38,13 @@ let ``products multiply`` (c: Axes) =
 
 [<Law 30>]
 let ``the largest of a concatenation is the larger of the largest`` (c: Axes) =
-    equal (amax [ c.Axis ] (concat c.Axis [ c.Int 1; c.Int 2 ])) (maximum (amax [ c.Axis ] (c.Int 1)) (amax [ c.Axis ] (c.Int 2)))
+    equal
+        (amax [ c.Axis ] (concat c.Axis [ c.Int 1; c.Int 2 ]))
+        (maximum (amax [ c.Axis ] (c.Int 1)) (amax [ c.Axis ] (c.Int 2)))
 
 [<Law 30>]
-let ``min is the opposite of the max of opposites`` (c: Axes) = equal (amin [ c.Axis ] (c.Int 1)) (-(amax [ c.Axis ] (-(c.Int 1))))
+let ``min is the opposite of the max of opposites`` (c: Axes) =
+    equal (amin [ c.Axis ] (c.Int 1)) (-(amax [ c.Axis ] (-(c.Int 1))))
 
 [<Law 30>]
 let ``argMax points at the first largest element`` (c: Axes) =
@@ -66,7 +71,9 @@ let ``sorting sorts, twice as once, and keeps the elements`` (c: Axes) =
     let n = c.Shape[c.Axis]
     let sorted, places = Op.sort c.Axis false (c.Int 1)
     equal (fst (Op.sort c.Axis false sorted)) sorted
-    equal (le (slice c.Axis 0 (n - 1) sorted) (slice c.Axis 1 n sorted)) (full DType.Bool (slice c.Axis 1 n sorted).Shape 1.0)
+    equal
+        (le (slice c.Axis 0 (n - 1) sorted) (slice c.Axis 1 n sorted))
+        (full DType.Bool (slice c.Axis 1 n sorted).Shape 1.0)
     equal (sumOver [ c.Axis ] (square sorted)) (sumOver [ c.Axis ] (square (c.Int 1)))
     equal (fst (Op.sort c.Axis false places)) (Op.iota DType.I64 c.Shape c.Axis)
 
@@ -84,7 +91,8 @@ let ``the k largest are the head of the descending order`` (c: Axes) =
 let ``matrix products associate`` (m: Matrices) = equal (matmul (matmul m.A m.B) m.C) (matmul m.A (matmul m.B m.C))
 
 [<Law 30>]
-let ``matrix products distribute over sums`` (m: Matrices) = equal (matmul (m.A + m.A2) m.B) (matmul m.A m.B + matmul m.A2 m.B)
+let ``matrix products distribute over sums`` (m: Matrices) =
+    equal (matmul (m.A + m.A2) m.B) (matmul m.A m.B + matmul m.A2 m.B)
 
 [<Law 30>]
 let ``the transpose of a product is the product of transposes`` (m: Matrices) =
@@ -114,16 +122,35 @@ let ``a batch of products is each product`` (m: Matrices) =
 let ``a convolution by a kernel of one element mixes channels`` (c: Axes) =
     let n = c.Shape[0]
     let x, w = c.IntOf(1, [| 2; 3; n |]), c.IntOf(2, [| 4; 3; 1 |])
-    let options = { Strides = [| 1 |]; PadLow = [| 0 |]; PadHigh = [| 0 |]; LeftDilation = [| 1 |]; RightDilation = [| 1 |]; Groups = 1 }
+    let options =
+        { Strides = [| 1 |]
+          PadLow = [| 0 |]
+          PadHigh = [| 0 |]
+          LeftDilation = [| 1 |]
+          RightDilation = [| 1 |]
+          Groups = 1 }
     equal (Op.conv options x w) (matmul (squeeze 2 w) x)
 
 [<Law 30>]
 let ``a convolution is a product with windows`` (c: Axes) =
     let n, size = c.Shape[0] + 2, 1 + c.Random(3).Next 3
     let x, w = c.IntOf(1, [| 2; 3; n |]), c.IntOf(2, [| 4; 3; size |])
-    let options = { Strides = [| 2 |]; PadLow = [| 0 |]; PadHigh = [| 0 |]; LeftDilation = [| 1 |]; RightDilation = [| 1 |]; Groups = 1 }
+    let options =
+        { Strides = [| 2 |]
+          PadLow = [| 0 |]
+          PadHigh = [| 0 |]
+          LeftDilation = [| 1 |]
+          RightDilation = [| 1 |]
+          Groups = 1 }
     let windows = Op.unfold { Axis = 2; Size = size; Step = 2; Dilation = 1 } x // [2; 3; places; size]
-    let product = Op.dot { LeftBatch = [||]; RightBatch = [||]; LeftSum = [| 1; 3 |]; RightSum = [| 1; 2 |] } windows w
+    let product =
+        Op.dot
+            { LeftBatch = [||]
+              RightBatch = [||]
+              LeftSum = [| 1; 3 |]
+              RightSum = [| 1; 2 |] }
+            windows
+            w
     equal (Op.conv options x w) (permute [| 0; 2; 1 |] product)
 
 [<Test>]

@@ -75,12 +75,20 @@ let show (c: Constant) =
 
 /// Where two values differ by `agree`, as text.
 let differences (agree: Constant -> Constant -> bool) (expected: Constant[]) (actual: Constant[]) : string option =
-    if expected.Length <> actual.Length then Some $"{expected.Length} elements expected, {actual.Length} found"
+    if expected.Length <> actual.Length then
+        Some $"{expected.Length} elements expected, {actual.Length} found"
     else
-        let wrong = [ for i in 0 .. expected.Length - 1 do if not (agree expected[i] actual[i]) then i ]
+        let wrong =
+            [ for i in 0 .. expected.Length - 1 do
+                  if not (agree expected[i] actual[i]) then i ]
         let line i = $"  [{i}]: expected {show expected[i]}, got {show actual[i]}"
-        if wrong.IsEmpty then None
-        else Some($"{wrong.Length} of {expected.Length} elements differ\n" + String.Join("\n", wrong |> List.truncate 5 |> List.map line))
+        if wrong.IsEmpty then
+            None
+        else
+            Some(
+                $"{wrong.Length} of {expected.Length} elements differ\n"
+                + String.Join("\n", wrong |> List.truncate 5 |> List.map line)
+            )
 
 /// Within `tolerance` of the largest expected number (or of 1); what is not finite must agree in kind.
 let within (tolerance: float) (expected: Constant[]) =
@@ -88,7 +96,9 @@ let within (tolerance: float) (expected: Constant[]) =
     let scale = Array.fold max 1.0 finite
     fun (a: Constant) (b: Constant) ->
         a.DType = b.DType
-        && (a.Float = b.Float || (Double.IsNaN a.Float && Double.IsNaN b.Float) || abs (a.Float - b.Float) <= tolerance * scale)
+        && (a.Float = b.Float
+            || (Double.IsNaN a.Float && Double.IsNaN b.Float)
+            || abs (a.Float - b.Float) <= tolerance * scale)
 
 let assertSame (what: string) (expected: Constant[]) (actual: Constant[]) =
     match differences same expected actual with

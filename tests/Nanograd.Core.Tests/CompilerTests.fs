@@ -36,7 +36,12 @@ let private run (donated: Tensor[] -> bool[]) (roots: Tensor[]) : Constant[][] =
 let private nothing (literals: Tensor[]) = Array.create literals.Length false
 
 /// Compares every result with what the interpreter says.
-let private check (agree: Constant[] -> Constant -> Constant -> bool) (what: string) (expected: Constant[][]) (actual: Constant[][]) =
+let private check
+    (agree: Constant[] -> Constant -> Constant -> bool)
+    (what: string)
+    (expected: Constant[][])
+    (actual: Constant[][])
+    =
     Array.iteri2
         (fun i e a ->
             match differences (agree e) e a with
@@ -107,7 +112,22 @@ let ``every loop nest of a plan obeys the rules of the kernel language`` (p: Wil
             match Kernel.check l.Nest with
             | [] -> ()
             | wrong -> failwith (String.Join("; ", wrong) + "\n" + Kernel.show kernel)
-        | Kernel.Product _ | Kernel.Scatter _ | Kernel.Reference _ -> ()
+        | Kernel.Product _
+        | Kernel.Scatter _
+        | Kernel.Reference _ -> ()
+
+/// The kernels of a plan, run by the slow evaluator of the kernel language, against the interpreter.
+let kernelsEqualInterpreter (p: Sample) =
+    let literals, inputs, outputs = abstracted p.Roots
+    let results = KernelEvaluator.run (Lower.plan inputs outputs) (literals |> Array.map Program.storage)
+    check exactly "evaluated kernels" (expected p.Roots) (results |> Array.map elements)
+
+[<Law 60>]
+let ``kernels mean what the interpreter says: moderate values`` (p: TameProgram) = kernelsEqualInterpreter p
+
+[<Law 60>]
+let ``kernels mean what the interpreter says: infinities, NaN, -0, denormals`` (p: WildProgram) =
+    kernelsEqualInterpreter p
 
 [<Test>]
 let ``this machine has some of the vector widths`` () = Assert.That(widths, Is.Not.Empty)

@@ -11,10 +11,7 @@ open Nanograd.Core.Tests.Programs
 
 /// A function of tensors with the shapes of its arguments and the range their elements are drawn from.
 [<NoEquality; NoComparison>]
-type private Example =
-    { Function: Tensor[] -> Tensor
-      Shapes: int[][]
-      Ranges: (float * float)[] }
+type private Example = { Function: Tensor[] -> Tensor; Shapes: int[][]; Ranges: (float * float)[] }
 
 let private weighted (y: Tensor) = // a scalar that every element counts in, each differently
     sum (reshape [| y.Count |] y * noise DType.F64 5 [| y.Count |])
@@ -25,7 +22,14 @@ let private ranged (seed: int) (shape: int[]) (low, high) =
     numbers seed (Shape.count shape) |> Array.map (fun v -> low + (high - low) * (v + 1.0) / 2.0)
 
 /// The derivative of `f` at `at` in a random direction, symbolic against numeric.
-let private differentialBy (h: float) (tolerance: float) (what: string) (f: Tensor[] -> Tensor) (shapes: int[][]) (at: float[][]) =
+let private differentialBy
+    (h: float)
+    (tolerance: float)
+    (what: string)
+    (f: Tensor[] -> Tensor)
+    (shapes: int[][])
+    (at: float[][])
+    =
     let xs = Array.map2 f64 shapes at
     let gradients = Grad.gradient (f xs) xs
     for x, g in Array.zip xs gradients do
@@ -55,20 +59,46 @@ let private check (what: string) (e: Example) =
 /// Where a function of floats is smooth; None: it has no floats to differentiate.
 let private unaryRange (u: Unary) =
     match u with
-    | Unary.Neg | Unary.Sin | Unary.Cos | Unary.Atan | Unary.Tanh | Unary.Erf | Unary.Exp | Unary.Expm1 -> Some(-2.0, 2.0)
-    | Unary.Abs | Unary.Sign -> Some(-2.0, -0.1)
-    | Unary.Log | Unary.Sqrt | Unary.Rsqrt -> Some(0.3, 2.0)
+    | Unary.Neg
+    | Unary.Sin
+    | Unary.Cos
+    | Unary.Atan
+    | Unary.Tanh
+    | Unary.Erf
+    | Unary.Exp
+    | Unary.Expm1 -> Some(-2.0, 2.0)
+    | Unary.Abs
+    | Unary.Sign -> Some(-2.0, -0.1)
+    | Unary.Log
+    | Unary.Sqrt
+    | Unary.Rsqrt -> Some(0.3, 2.0)
     | Unary.Log1p -> Some(-0.6, 2.0)
-    | Unary.Floor | Unary.Ceil | Unary.Round -> Some(0.1, 0.4)
+    | Unary.Floor
+    | Unary.Ceil
+    | Unary.Round -> Some(0.1, 0.4)
     | Unary.Not -> None
 
 let private binaryRanges (b: Binary) =
     match b with
-    | Binary.Add | Binary.Sub | Binary.Mul | Binary.Max | Binary.Min -> Some((-2.0, 2.0), (-2.0, 2.0))
-    | Binary.Eq | Binary.Ne | Binary.Lt | Binary.Le | Binary.Gt | Binary.Ge -> Some((-2.0, 2.0), (-2.0, 2.0))
-    | Binary.Div | Binary.Pow -> Some((0.3, 2.0), (0.4, 1.8))
+    | Binary.Add
+    | Binary.Sub
+    | Binary.Mul
+    | Binary.Max
+    | Binary.Min -> Some((-2.0, 2.0), (-2.0, 2.0))
+    | Binary.Eq
+    | Binary.Ne
+    | Binary.Lt
+    | Binary.Le
+    | Binary.Gt
+    | Binary.Ge -> Some((-2.0, 2.0), (-2.0, 2.0))
+    | Binary.Div
+    | Binary.Pow -> Some((0.3, 2.0), (0.4, 1.8))
     | Binary.Rem -> Some((2.2, 2.8), (1.0, 1.05))
-    | Binary.And | Binary.Or | Binary.Xor | Binary.Shl | Binary.Shr -> None
+    | Binary.And
+    | Binary.Or
+    | Binary.Xor
+    | Binary.Shl
+    | Binary.Shr -> None
 
 let private unaries, binaries = all<Unary>, all<Binary>
 
@@ -77,7 +107,11 @@ let ``unary`` (u: Unary) =
     match unaryRange u with
     | None -> Assert.Throws<ShapeException>(fun () -> Op.unary u (f64 [| 1 |] [ 1.0 ]) |> ignore) |> ignore
     | Some range ->
-        check (string u) { Function = (fun x -> Op.unary u x[0] * x[0]); Shapes = [| [| 2; 3 |] |]; Ranges = [| range |] }
+        check
+            (string u)
+            { Function = (fun x -> Op.unary u x[0] * x[0])
+              Shapes = [| [| 2; 3 |] |]
+              Ranges = [| range |] }
 
 [<TestCaseSource(nameof binaries)>]
 let ``binary`` (b: Binary) =
@@ -87,7 +121,10 @@ let ``binary`` (b: Binary) =
         Assert.Throws<ShapeException>(fun () -> Op.binary b x x |> ignore) |> ignore
     | Some(first, second) ->
         let apply x y = Op.cast DType.F64 (Op.binary b x y)
-        let both = { Function = (fun x -> apply x[0] x[1] * x[1]); Shapes = [| [| 2; 3 |]; [| 3 |] |]; Ranges = [| first; second |] }
+        let both =
+            { Function = (fun x -> apply x[0] x[1] * x[1])
+              Shapes = [| [| 2; 3 |]; [| 3 |] |]
+              Ranges = [| first; second |] }
         check (string b) both
         check (string b + " with itself") { both with Function = (fun x -> apply x[0] (x[0] * 0.5) + sum x[1] * x[0]) }
 
@@ -99,7 +136,10 @@ let ``equal operands of max and min get half each`` () =
 
 // ------------------------------------------------------------------------------------------------ everything else
 
-let private smooth shapes f = { Function = f; Shapes = shapes; Ranges = shapes |> Array.map (fun _ -> (-1.0, 1.0)) }
+let private smooth shapes f =
+    { Function = f
+      Shapes = shapes
+      Ranges = shapes |> Array.map (fun _ -> (-1.0, 1.0)) }
 let private places shape (extent: int) = arange DType.I64 (Shape.count shape) * 7 % extent |> reshape shape
 let private start (i: int) = Op.constant (Constant.ofInt DType.I64 (int64 i))
 
@@ -108,11 +148,24 @@ let private lambda = lazy (fst (Lambda.trace [| DType.F64, [| 2; 3 |]; DType.F64
 
 let private contraction lb rb ls rs = { LeftBatch = lb; RightBatch = rb; LeftSum = ls; RightSum = rs }
 
-let private options = { Strides = [| 2; 1 |]; PadLow = [| 1; 0 |]; PadHigh = [| 0; 2 |]; LeftDilation = [| 1; 2 |]; RightDilation = [| 2; 1 |]; Groups = 2 }
+let private options =
+    { Strides = [| 2; 1 |]
+      PadLow = [| 1; 0 |]
+      PadHigh = [| 0; 2 |]
+      LeftDilation = [| 1; 2 |]
+      RightDilation = [| 2; 1 |]
+      Groups = 2 }
 
 let private loop reverse (x: Tensor[]) =
-    let step, captured = Lambda.trace [| DType.F64, [| 2 |]; DType.F64, [| 2 |] |] (fun p -> let c = tanh (p[0] * x[2] + p[1]) in [| c; c * p[1] |])
-    let s = { Body = step; Captured = captured.Length; Carried = 1; Length = 4; Reverse = reverse }
+    let step, captured =
+        Lambda.trace [| DType.F64, [| 2 |]; DType.F64, [| 2 |] |] (fun p ->
+            let c = tanh (p[0] * x[2] + p[1]) in [| c; c * p[1] |])
+    let s =
+        { Body = step
+          Captured = captured.Length
+          Carried = 1
+          Length = 4
+          Reverse = reverse }
     let r = Op.scan s (Array.append captured [| x[0]; x[1] |])
     r[0] + sumOver [ 0 ] r[1]
 
@@ -132,22 +185,32 @@ let private examples: (string * Example) list =
       "min", smooth [| [| 2; 3; 4 |] |] (fun x -> sin (amin [ 0; 2 ] x[0]))
       "cumSum", smooth [| [| 3; 4 |] |] (fun x -> sin (Op.cumSum 0 false x[0]) + Op.cumSum 1 true (sin x[0]))
       "select", smooth [| [| 4 |]; [| 4 |] |] (fun x -> where (causalMask 4) x[0] (sin x[1]))
-      "cast", { smooth [| [| 4 |] |] (fun x -> sin (cast DType.F64 (gt x[0] (scalar 0.3)) + x[0])) with Ranges = [| 0.5, 1.0 |] }
-      "dot", smooth [| [| 2; 3; 4; 2 |]; [| 4; 2; 5; 2 |] |] (fun x -> sin (Op.dot (contraction [| 3 |] [| 1 |] [| 0; 2 |] [| 3; 0 |]) x[0] x[1]))
+      "cast",
+      { smooth [| [| 4 |] |] (fun x -> sin (cast DType.F64 (gt x[0] (scalar 0.3)) + x[0])) with
+          Ranges = [| 0.5, 1.0 |] }
+      "dot",
+      smooth [| [| 2; 3; 4; 2 |]; [| 4; 2; 5; 2 |] |] (fun x ->
+          sin (Op.dot (contraction [| 3 |] [| 1 |] [| 0; 2 |] [| 3; 0 |]) x[0] x[1]))
       "outer product", smooth [| [| 2 |]; [| 3 |] |] (fun x -> sin (Op.dot (contraction [||] [||] [||] [||]) x[0] x[1]))
       "matmul", smooth [| [| 2; 1; 3; 4 |]; [| 5; 4; 2 |] |] (fun x -> sin (matmul x[0] x[1]))
       "conv", smooth [| [| 2; 4; 5; 4 |]; [| 4; 2; 2; 3 |] |] (fun x -> sin (Op.conv options x[0] x[1]))
       "gather", smooth [| [| 5; 2 |] |] (fun x -> sin (Op.gather 0 0 x[0] (places [| 2; 3 |] 5)))
       "gather in batches", smooth [| [| 2; 3; 4; 2 |] |] (fun x -> sin (Op.gather 2 1 x[0] (places [| 2; 3 |] 4)))
-      "scatterAdd", smooth [| [| 2; 3; 4; 2 |]; [| 2; 3; 3; 2 |] |] (fun x -> sin (Op.scatterAdd 2 1 x[0] (places [| 2; 3 |] 4) (sin x[1])))
+      "scatterAdd",
+      smooth [| [| 2; 3; 4; 2 |]; [| 2; 3; 3; 2 |] |] (fun x ->
+          sin (Op.scatterAdd 2 1 x[0] (places [| 2; 3 |] 4) (sin x[1])))
       "dynamicSlice", smooth [| [| 4; 3 |] |] (fun x -> sin (Op.dynamicSlice [| start 1; start 0 |] [| 2; 3 |] x[0]))
-      "dynamicUpdate", smooth [| [| 4; 3 |]; [| 2; 2 |] |] (fun x -> sin (Op.dynamicUpdate [| start 1; start 1 |] (sin x[1]) x[0]))
+      "dynamicUpdate",
+      smooth [| [| 4; 3 |]; [| 2; 2 |] |] (fun x -> sin (Op.dynamicUpdate [| start 1; start 1 |] (sin x[1]) x[0]))
       "sort", smooth [| [| 3; 5 |] |] (fun x -> sin (fst (Op.sort 1 true x[0])))
       "topK", smooth [| [| 2; 6 |] |] (fun x -> sin (fst (Op.topK 2 x[0])))
       "scan", smooth [| [| 2 |]; [| 4; 2 |]; [| 2 |] |] (loop false)
       "scan reversed", smooth [| [| 2 |]; [| 4; 2 |]; [| 2 |] |] (loop true)
-      "custom", smooth [| [| 2; 3 |]; [| 3 |] |] (fun x -> let r = Op.custom { Name = "f"; Body = lambda.Value; Gradient = None } [| sin x[0]; x[1] |] in r[0] * r[1])
-      "checkpoint", smooth [| [| 2; 3 |]; [| 3 |] |] (fun x -> let r = Op.checkpoint lambda.Value [| sin x[0]; x[1] |] in r[0] * r[1])
+      "custom",
+      smooth [| [| 2; 3 |]; [| 3 |] |] (fun x ->
+          let r = Op.custom { Name = "f"; Body = lambda.Value; Gradient = None } [| sin x[0]; x[1] |] in r[0] * r[1])
+      "checkpoint",
+      smooth [| [| 2; 3 |]; [| 3 |] |] (fun x -> let r = Op.checkpoint lambda.Value [| sin x[0]; x[1] |] in r[0] * r[1])
       "nothing", smooth [| [| 0; 3 |] |] (fun x -> concat 0 [ sin x[0]; x[0] ])
       "softmax", smooth [| [| 3; 4 |] |] (fun x -> softmax -1 x[0] * sin x[0])
       "logSoftmax", smooth [| [| 3; 4 |] |] (fun x -> logSoftmax 0 x[0] * sin x[0])
@@ -178,8 +241,11 @@ let ``every primitive with a derivative is among the examples`` () =
     let names (t: Type) = FSharpType.GetUnionCases(t, true) |> Array.map (fun c -> c.Name.ToLowerInvariant())
     let elsewhere = [ "movement"; "reduce"; "indexing"; "literal"; "parameter" ] // one by one below; leaves
     let without = [ "randombits"; "bitcast"; "argreduce" ] // not functions of real numbers
-    let wanted = Array.concat [ names typeof<Op>; names typeof<Movement>; names typeof<Reduction>; names typeof<Indexing> ]
-    let missing = wanted |> Array.filter (fun n -> not (tested.Contains n || List.contains n elsewhere || List.contains n without))
+    let wanted =
+        Array.concat [ names typeof<Op>; names typeof<Movement>; names typeof<Reduction>; names typeof<Indexing> ]
+    let missing =
+        wanted
+        |> Array.filter (fun n -> not (tested.Contains n || List.contains n elsewhere || List.contains n without))
     Assert.That(missing, Is.Empty)
 
 [<Test>]
@@ -211,7 +277,11 @@ type Random() =
     [<Law 60>]
     member _.``the gradient of a random program is its central difference``(p: SmoothProgram) =
         let leaves =
-            Graph.topological p.Roots |> Array.filter (fun t -> match t.Op with Op.Literal _ -> t.DType = DType.F64 | _ -> false)
+            Graph.topological p.Roots
+            |> Array.filter (fun t ->
+                match t.Op with
+                | Op.Literal _ -> t.DType = DType.F64
+                | _ -> false)
         let roots = p.Roots |> Array.filter (fun r -> r.DType = DType.F64 && r.Count > 0)
         if leaves.Length > 0 && roots.Length > 0 then
             let f (xs: Tensor[]) =

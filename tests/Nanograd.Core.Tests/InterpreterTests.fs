@@ -5,7 +5,8 @@ open System
 open NUnit.Framework
 open Nanograd
 
-let private bits (xs: Constant[]) = xs |> Array.map (fun c -> if Double.IsNaN c.Float then 0x7FF8000000000000UL else c.Bits)
+let private bits (xs: Constant[]) =
+    xs |> Array.map (fun c -> if Double.IsNaN c.Float then 0x7FF8000000000000UL else c.Bits)
 
 let private expect (what: string) (t: Tensor) (wanted: seq<float>) =
     let wanted = wanted |> Seq.map (Constant.ofFloat t.DType) |> Seq.toArray
@@ -18,10 +19,37 @@ let private expectInts (what: string) (t: Tensor) (wanted: seq<int64>) =
     assertSame $"{what}, compiled" wanted (computed t)
 
 let private edges =
-    [| 0.0; -0.0; 1.0; -1.0; 0.5; -0.5; 1.5; 2.5; -2.5; nan; infinity; -infinity; 3.4e38; -3.4e38; 1e-45; -1e-45
-       1e-20; 3.7; -3.7; 16777217.0; 300.0; -129.0; 2147483648.0; 4294967296.0; 1e19; -1e19 |]
+    [| 0.0
+       -0.0
+       1.0
+       -1.0
+       0.5
+       -0.5
+       1.5
+       2.5
+       -2.5
+       nan
+       infinity
+       -infinity
+       3.4e38
+       -3.4e38
+       1e-45
+       -1e-45
+       1e-20
+       3.7
+       -3.7
+       16777217.0
+       300.0
+       -129.0
+       2147483648.0
+       4294967296.0
+       1e19
+       -1e19 |]
 
-let private pairs (xs: 'a[]) = [| for x in xs do for y in xs -> x, y |] |> Array.unzip
+let private pairs (xs: 'a[]) =
+    [| for x in xs do
+           for y in xs -> x, y |]
+    |> Array.unzip
 
 // ------------------------------------------------------------------------------------------------ elementwise
 
@@ -29,7 +57,8 @@ let private pairs (xs: 'a[]) = [| for x in xs do for y in xs -> x, y |] |> Array
 let ``f32 arithmetic is IEEE`` () =
     let a, b = pairs (edges |> Array.map float32)
     let x, y = f32 [| a.Length |] (a |> Seq.map float), f32 [| b.Length |] (b |> Seq.map float)
-    let binary op (f: float32 -> float32 -> float32) = expect (string op) (Op.binary op x y) (Array.map2 (fun p q -> float (f p q)) a b)
+    let binary op (f: float32 -> float32 -> float32) =
+        expect (string op) (Op.binary op x y) (Array.map2 (fun p q -> float (f p q)) a b)
     binary Binary.Add (+)
     binary Binary.Sub (-)
     binary Binary.Mul (*)
@@ -58,7 +87,10 @@ let ``f64 functions`` () =
     unary Unary.Floor Math.Floor
     unary Unary.Ceil Math.Ceiling
     unary Unary.Round (fun v -> Math.Round(v, MidpointRounding.ToEven))
-    unary Unary.Sign (fun v -> if v > 0.0 then 1.0 elif v < 0.0 then -1.0 else 0.0)
+    unary Unary.Sign (fun v ->
+        if v > 0.0 then 1.0
+        elif v < 0.0 then -1.0
+        else 0.0)
 
 let private integerTypes = [ DType.I64; DType.I32; DType.U32; DType.U8; DType.I8 ]
 
@@ -72,7 +104,8 @@ let private wrapped (d: DType) (x: bigint) : bigint =
 let ``integers wrap around, shift and divide as documented`` (d: DType) =
     let width = 8 * DType.size d
     let top = bigint.Pow(2I, width - 1)
-    let some = [ 0I; 1I; -1I; 2I; 3I; -2I; 7I; 8I; 9I; 31I; 32I; 33I; 63I; 64I; 65I; 100I; top; top - 1I; -top; 2I * top - 1I ]
+    let some =
+        [ 0I; 1I; -1I; 2I; 3I; -2I; 7I; 8I; 9I; 31I; 32I; 33I; 63I; 64I; 65I; 100I; top; top - 1I; -top; 2I * top - 1I ]
     let a, b = some |> List.map (wrapped d) |> List.distinct |> List.toArray |> pairs
     let tensor (xs: bigint[]) = ofInts d [| xs.Length |] (xs |> Seq.map int64)
     let x, y = tensor a, tensor b
@@ -90,9 +123,13 @@ let ``integers wrap around, shift and divide as documented`` (d: DType) =
     let outside q = q < 0I || q >= bigint width
     binary Binary.Shl (fun p q -> if outside q then 0I else p <<< int q)
     binary Binary.Shr (fun p q -> if outside q then (if p < 0I then -1I else 0I) else p >>> int q)
-    let inverse (p: bigint) (q: bigint) = if p = 1I then 1I elif p = -1I then (if q.IsEven then 1I else -1I) else 0I
+    let inverse (p: bigint) (q: bigint) =
+        if p = 1I then 1I
+        elif p = -1I then (if q.IsEven then 1I else -1I)
+        else 0I
     binary Binary.Pow (fun p q -> if q < 0I then inverse p q else bigint.ModPow(p, q, bigint.Pow(2I, 64)))
-    let unary u (f: bigint -> bigint) = expectInts $"{d} {u}" (Op.unary u x) (a |> Array.map (fun p -> int64 (wrapped d (f p))))
+    let unary u (f: bigint -> bigint) =
+        expectInts $"{d} {u}" (Op.unary u x) (a |> Array.map (fun p -> int64 (wrapped d (f p))))
     unary Unary.Neg (fun p -> -p)
     unary Unary.Abs bigint.Abs
     unary Unary.Sign (fun p -> bigint p.Sign)
@@ -120,12 +157,29 @@ let private types = DType.all
 
 [<TestCaseSource(nameof types)>]
 let ``casts follow the table`` (source: DType) =
-    let wholes = [| 0L; 1L; -1L; Int64.MaxValue; Int64.MinValue; 16777217L; 255L; 256L; -129L; 65519L; 65520L; 4294967295L; 2147483648L |]
+    let wholes =
+        [| 0L
+           1L
+           -1L
+           Int64.MaxValue
+           Int64.MinValue
+           16777217L
+           255L
+           256L
+           -129L
+           65519L
+           65520L
+           4294967295L
+           2147483648L |]
     let given =
-        if DType.isFloat source then edges |> Array.map (Constant.ofFloat source) else wholes |> Array.map (Constant.ofInt source)
+        if DType.isFloat source then
+            edges |> Array.map (Constant.ofFloat source)
+        else
+            wholes |> Array.map (Constant.ofInt source)
     let x = valueOf source [| given.Length |] given
     for target in DType.all do
-        let convert (c: Constant) = if DType.isFloat source then Constant.ofFloat target c.Float else Constant.ofInt target c.Int
+        let convert (c: Constant) =
+            if DType.isFloat source then Constant.ofFloat target c.Float else Constant.ofInt target c.Int
         let wanted = given |> Array.map convert
         assertSame $"{source} to {target}, interpreted" wanted (interpreted (Op.cast target x))
         assertSame $"{source} to {target}, compiled" wanted (computed (Op.cast target x))
@@ -161,7 +215,8 @@ let private rowSum (xs: float32[]) =
     xs |> Array.chunkBySize 4096 |> Array.map block |> List.ofArray |> tree
 
 /// Chains of 256, combined by the tree.
-let private chainSum (xs: float32[]) = xs |> Array.chunkBySize 256 |> Array.map (Array.reduce (+)) |> List.ofArray |> tree
+let private chainSum (xs: float32[]) =
+    xs |> Array.chunkBySize 256 |> Array.map (Array.reduce (+)) |> List.ofArray |> tree
 
 let private lengths = [ 1; 2; 15; 16; 17; 63; 64; 65; 255; 256; 257; 513; 4095; 4096; 4097; 12289 ]
 
@@ -171,7 +226,10 @@ let ``sums are made in the documented order`` (n: int) =
     let rows = f32 [| 3; n |] (xs |> Seq.map float)
     expect "rows" (sumOver [ 1 ] rows) (xs |> Array.chunkBySize n |> Array.map (rowSum >> float))
     let columns = f32 [| n; 3 |] (xs |> Seq.map float)
-    expect "columns" (sumOver [ 0 ] columns) [ for c in 0..2 -> Array.init n (fun i -> xs[3 * i + c]) |> chainSum |> float ]
+    expect
+        "columns"
+        (sumOver [ 0 ] columns)
+        [ for c in 0..2 -> Array.init n (fun i -> xs[3 * i + c]) |> chainSum |> float ]
     expect "both" (sum columns) [ float (rowSum xs) ]
 
 [<Test>]
@@ -195,9 +253,18 @@ let ``a contraction is a chain of fused multiply-adds, cut every 8192`` () =
     for k in [ 0; 1; 7; 8192; 8193; 20000 ] do
         let a, b = numbers 1 (2 * k) |> Array.map float32, numbers 2 (k * 3) |> Array.map float32
         let x, y = f32 [| 2; k |] (Seq.map float a), f32 [| k; 3 |] (Seq.map float b)
-        let chain (i: int) (j: int) (ks: int[]) = ks |> Array.fold (fun acc p -> MathF.FusedMultiplyAdd(a[i * k + p], b[p * 3 + j], acc)) 0.0f
-        let element i j = if k = 0 then 0.0f else Array.init k id |> Array.chunkBySize 8192 |> Array.map (chain i j) |> Array.reduce (+)
-        expect $"K = {k}" (matmul x y) [ for i in 0..1 do for j in 0..2 -> float (element i j) ]
+        let chain (i: int) (j: int) (ks: int[]) =
+            ks |> Array.fold (fun acc p -> MathF.FusedMultiplyAdd(a[i * k + p], b[p * 3 + j], acc)) 0.0f
+        let element i j =
+            if k = 0 then
+                0.0f
+            else
+                Array.init k id |> Array.chunkBySize 8192 |> Array.map (chain i j) |> Array.reduce (+)
+        expect
+            $"K = {k}"
+            (matmul x y)
+            [ for i in 0..1 do
+                  for j in 0..2 -> float (element i j) ]
 
 // ------------------------------------------------------------------------------------------------ order, indices, bits
 
@@ -219,8 +286,17 @@ let ``scatterAdd adds in the order of the updates`` () =
 
 [<Test>]
 let ``padding of a convolution takes part`` () =
-    let c = { Strides = [| 1 |]; PadLow = [| 1 |]; PadHigh = [| 0 |]; LeftDilation = [| 1 |]; RightDilation = [| 1 |]; Groups = 1 }
-    expect "infinite weight" (Op.conv c (f32 [| 1; 1; 2 |] [ 1.0; 1.0 ]) (f32 [| 1; 1; 2 |] [ infinity; 1.0 ])) [ nan; infinity ]
+    let c =
+        { Strides = [| 1 |]
+          PadLow = [| 1 |]
+          PadHigh = [| 0 |]
+          LeftDilation = [| 1 |]
+          RightDilation = [| 1 |]
+          Groups = 1 }
+    expect
+        "infinite weight"
+        (Op.conv c (f32 [| 1; 1; 2 |] [ 1.0; 1.0 ]) (f32 [| 1; 1; 2 |] [ infinity; 1.0 ]))
+        [ nan; infinity ]
 
 [<Test>]
 let ``random bits are Threefry2x32-20 by the vectors of Random123`` () =

@@ -6,14 +6,14 @@ open NUnit.Framework
 open Nanograd
 
 [<NoComparison>]
-type Net =
-    { W: Tensor
-      B: Tensor option
-      More: Map<string, Tensor list> }
+type Net = { W: Tensor; B: Tensor option; More: Map<string, Tensor list> }
 
 let private loss (n: Net, x: Tensor) =
     let h = matmul x n.W
-    let h = match n.B with Some b -> h + b | None -> h
+    let h =
+        match n.B with
+        | Some b -> h + b
+        | None -> h
     softmax -1 h |> square |> mean |> fun y -> y + sum n.More["a"].Head
 
 let private net =
@@ -26,7 +26,9 @@ let private counting (body: unit -> unit) =
     let before = Program.cacheStats ()
     body ()
     let after = Program.cacheStats ()
-    {| Programs = after.Programs - before.Programs; Hits = after.Hits - before.Hits; Kernels = after.Kernels - before.Kernels |}
+    {| Programs = after.Programs - before.Programs
+       Hits = after.Hits - before.Hits
+       Kernels = after.Kernels - before.Kernels |}
 
 [<Test>]
 let ``jit computes what the function says, on any tree`` () =
@@ -55,7 +57,11 @@ let ``another batch size or sequence length makes no new kernel`` () =
         let a = softmax -1 (where (causalMask n) scores (scalar -infinity))
         sum (gelu (matmul a q))
     let f = jit (valueAndGrad attention)
-    let call batch length = f {| Q = noise DType.F32 1 [| 8; 8 |]; X = noise DType.F32 2 [| batch; length; 8 |] |} |> ignore
+    let call batch length =
+        f
+            {| Q = noise DType.F32 1 [| 8; 8 |]
+               X = noise DType.F32 2 [| batch; length; 8 |] |}
+        |> ignore
     call 4 16
     for batch, length in [ 5, 16; 4, 24; 12, 64 ] do
         let c = counting (fun () -> call batch length)

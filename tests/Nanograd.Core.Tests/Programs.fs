@@ -30,11 +30,56 @@ let private long = [| 257; 513; 1000; 4097; 8193 |]
 let private unaries, binaries, reductions = all<Unary>, all<Binary>, all<Reduction>
 
 let private special =
-    [| 0.0; -0.0; infinity; -infinity; nan; 1.0; -1.0; 0.5; 2.5; -2.5; 1e-40; -1e-40; 5e-324; 1e-310; 3e38; 1.7e308
-       65504.0; 65520.0; 2147483648.0; -2147483649.0; 9.3e18; -9.3e18; 4294967296.0; 255.5; -128.5; 1e30; 88.8; -104.0 |]
+    [| 0.0
+       -0.0
+       infinity
+       -infinity
+       nan
+       1.0
+       -1.0
+       0.5
+       2.5
+       -2.5
+       1e-40
+       -1e-40
+       5e-324
+       1e-310
+       3e38
+       1.7e308
+       65504.0
+       65520.0
+       2147483648.0
+       -2147483649.0
+       9.3e18
+       -9.3e18
+       4294967296.0
+       255.5
+       -128.5
+       1e30
+       88.8
+       -104.0 |]
 
-let private edges = [| 0L; 1L; -1L; 2L; 7L; 31L; 32L; 33L; 63L; 64L; 127L; 128L; 255L; 256L; Int64.MinValue; Int64.MaxValue
-                       int64 Int32.MinValue; int64 Int32.MaxValue; int64 UInt32.MaxValue; 1L <<< 53 |]
+let private edges =
+    [| 0L
+       1L
+       -1L
+       2L
+       7L
+       31L
+       32L
+       33L
+       63L
+       64L
+       127L
+       128L
+       255L
+       256L
+       Int64.MinValue
+       Int64.MaxValue
+       int64 Int32.MinValue
+       int64 Int32.MaxValue
+       int64 UInt32.MaxValue
+       1L <<< 53 |]
 
 /// Makes programs, node by node, out of what is in its pool.
 type private Maker(random: Random, flavour: Flavour, limit: int) =
@@ -45,7 +90,9 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
 
     let dtypes =
         match flavour with
-        | Wild | Tame -> Array.concat [ List.toArray DType.all; Array.create 8 DType.F32; [| DType.F64; DType.I64; DType.I32 |] ]
+        | Wild
+        | Tame ->
+            Array.concat [ List.toArray DType.all; Array.create 8 DType.F32; [| DType.F64; DType.I64; DType.I32 |] ]
         | Smooth d -> [| d |]
         | Special -> [| DType.F64 |]
         | Whole -> DType.all |> List.filter (DType.isFloat >> not) |> List.toArray
@@ -66,7 +113,8 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
     let newNumber dtype =
         if DType.isFloat dtype then
             match flavour with
-            | Special when chance 0.15 -> Constant.ofFloat dtype (oneOf [| infinity; -infinity; nan; 0.0; -0.0; 1.0; -1.0 |])
+            | Special when chance 0.15 ->
+                Constant.ofFloat dtype (oneOf [| infinity; -infinity; nan; 0.0; -0.0; 1.0; -1.0 |])
             | Wild when chance 0.3 -> Constant.ofFloat dtype (oneOf special)
             | Wild -> Constant.ofFloat dtype ((random.NextDouble() - 0.5) * Math.Pow(10.0, float (random.Next(-6, 7))))
             | Tame when chance 0.1 -> Constant.ofFloat dtype (float (random.Next(-4, 5)) / 2.0)
@@ -74,7 +122,8 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
         else
             match flavour with
             | (Wild | Whole) when chance 0.3 -> Constant.ofInt dtype (oneOf edges)
-            | Wild | Whole -> Constant.ofInt dtype (random.NextInt64() >>> random.Next 64)
+            | Wild
+            | Whole -> Constant.ofInt dtype (random.NextInt64() >>> random.Next 64)
             | _ -> Constant.ofInt dtype (int64 (random.Next(-9, 10)))
 
     let literal dtype shape = valueOf dtype shape (Array.init (Shape.count shape) (fun _ -> newNumber dtype))
@@ -87,7 +136,8 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
         | _ -> literal dtype shape
 
     /// A tensor of the pool, the newest more often.
-    let pick () = if chance 0.5 then pool[pool.Count - 1 - random.Next(min 4 pool.Count)] else pool[random.Next pool.Count]
+    let pick () =
+        if chance 0.5 then pool[pool.Count - 1 - random.Next(min 4 pool.Count)] else pool[random.Next pool.Count]
 
     let pickWhere (f: Tensor -> bool) =
         let fitting = pool |> Seq.filter f |> Seq.toArray
@@ -100,7 +150,10 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
 
     /// Something that broadcasts with x: of its shape, of some of its axes, or a scalar.
     let partner (x: Tensor) =
-        let fits (t: Tensor) = match Shape.tryBroadcast t.Shape x.Shape with Ok s -> Shape.count s <= 2 * limit | Error _ -> false
+        let fits (t: Tensor) =
+            match Shape.tryBroadcast t.Shape x.Shape with
+            | Ok s -> Shape.count s <= 2 * limit
+            | Error _ -> false
         match (if chance 0.5 then pickWhere (fun t -> fits t && (t.Rank > 0 || chance 0.2)) else None) with
         | Some t -> t
         | None ->
@@ -108,7 +161,11 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
             let shape = x.Shape |> Array.map (fun e -> if chance 0.25 then 1 else e)
             leaf dtype (if shape.Length > 0 && chance 0.2 then shape[1 + random.Next shape.Length ..] else shape)
 
-    let isSmooth = match flavour with Smooth _ | Special -> true | _ -> false
+    let isSmooth =
+        match flavour with
+        | Smooth _
+        | Special -> true
+        | _ -> false
 
     /// Keeps the argument of a function where the function is moderate.
     let guarded (u: Unary) (x: Tensor) =
@@ -116,14 +173,24 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
         let guard = isSmooth || (flavour = Tame && chance 0.8)
         match u with
         | _ when not guard || x.DType = DType.Bool -> x
-        | Unary.Log | Unary.Sqrt | Unary.Rsqrt -> x * x + one
+        | Unary.Log
+        | Unary.Sqrt
+        | Unary.Rsqrt -> x * x + one
         | Unary.Log1p -> x * x
-        | Unary.Exp | Unary.Expm1 -> tanh x
+        | Unary.Exp
+        | Unary.Expm1 -> tanh x
         | _ -> x
 
     let unary () =
         let u = oneOf unaries
-        let rough = match u with Unary.Floor | Unary.Ceil | Unary.Round | Unary.Sign | Unary.Not -> true | _ -> false
+        let rough =
+            match u with
+            | Unary.Floor
+            | Unary.Ceil
+            | Unary.Round
+            | Unary.Sign
+            | Unary.Not -> true
+            | _ -> false
         let u = if isSmooth && rough then Unary.Tanh else u
         let u = if flavour = Whole then oneOf [| Unary.Neg; Unary.Abs; Unary.Sign; Unary.Not |] else u
         Op.unary u (guarded u (pick ()))
@@ -131,8 +198,13 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
     /// A condition: in smooth programs, one that no rounding error decides.
     let condition (x: Tensor) =
         let b = oneOf [| Binary.Eq; Binary.Ne; Binary.Lt; Binary.Le; Binary.Gt; Binary.Ge |]
-        if isSmooth then Op.binary (if chance 0.5 then Binary.Lt else Binary.Ge) (Op.broadcast x.Shape (literal x.DType [||])) (literal x.DType x.Shape)
-        else Op.binary b x (partner x)
+        if isSmooth then
+            Op.binary
+                (if chance 0.5 then Binary.Lt else Binary.Ge)
+                (Op.broadcast x.Shape (literal x.DType [||]))
+                (literal x.DType x.Shape)
+        else
+            Op.binary b x (partner x)
 
     let binary () =
         let x = pick ()
@@ -143,12 +215,21 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
         | Binary.Div when tame && DType.isFloat y.DType -> x / (y * y + number y.DType 0.5)
         | Binary.Pow when tame -> if isSmooth then x ** oneOf [| 2.0; 3.0; 1.0 |] else pow (abs x) (partner x)
         | Binary.Mul when tame -> x * tanh y
-        | Binary.Rem | Binary.Eq | Binary.Ne | Binary.Lt | Binary.Le | Binary.Gt | Binary.Ge when isSmooth -> x - y
+        | Binary.Rem
+        | Binary.Eq
+        | Binary.Ne
+        | Binary.Lt
+        | Binary.Le
+        | Binary.Gt
+        | Binary.Ge when isSmooth -> x - y
         | b -> Op.binary b x y
 
     let select () =
         let x = pick ()
-        let c = match pickWhere (fun t -> t.DType = DType.Bool && t.Shape = x.Shape) with Some c when chance 0.5 -> c | _ -> condition x
+        let c =
+            match pickWhere (fun t -> t.DType = DType.Bool && t.Shape = x.Shape) with
+            | Some c when chance 0.5 -> c
+            | _ -> condition x
         if chance 0.5 then Op.select c x (partner x) else Op.select c (partner x) x
 
     let cast () =
@@ -165,7 +246,7 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
         | 0 when x.Rank > 1 -> Op.reshape (merged (random.Next(x.Rank - 1))) x
         | 1 when x.Rank > 0 ->
             let i = random.Next x.Rank
-            let divisors = [| 1 .. 16 |] |> Array.filter (fun d -> x.Shape[i] % d = 0)
+            let divisors = [| 1..16 |] |> Array.filter (fun d -> x.Shape[i] % d = 0)
             let d = oneOf divisors
             let parts = if chance 0.5 then [| d; x.Shape[i] / d |] else [| x.Shape[i] / d; d |]
             Op.reshape (Array.concat [ x.Shape[.. i - 1]; parts; x.Shape[i + 1 ..] ]) x
@@ -173,7 +254,11 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
         | _ -> Op.reshape [| x.Count |] x
 
     let slice (x: Tensor) =
-        let range e = if chance 0.4 then 0, e, 1 else (let a = random.Next(e + 1) in a, a + random.Next(e - a + 1), 1 + random.Next 3)
+        let range e =
+            if chance 0.4 then
+                0, e, 1
+            else
+                (let a = random.Next(e + 1) in a, a + random.Next(e - a + 1), 1 + random.Next 3)
         let ranges = x.Shape |> Array.map range
         let part f = ranges |> Array.map f
         Op.slice (part (fun (a, _, _) -> a)) (part (fun (_, b, _) -> b)) (part (fun (_, _, s) -> s)) x
@@ -195,16 +280,30 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
     let window (x: Tensor) =
         let axis = random.Next x.Rank
         let size = 1 + random.Next 4
-        { Axis = axis; Size = size; Step = 1 + random.Next 3; Dilation = 1 + random.Next 2 }
+        { Axis = axis
+          Size = size
+          Step = 1 + random.Next 3
+          Dilation = 1 + random.Next 2 }
 
     let rec movement () =
         let x = pick ()
         let shuffled = Array.init x.Rank id |> Array.sortBy (fun _ -> random.Next())
         match random.Next 12 with
-        | 0 | 1 -> reshape x
-        | 2 | 3 | 4 -> Op.permute shuffled x
-        | 5 -> Op.broadcast (shrunk (Array.append [| oneOf extents |] (x.Shape |> Array.map (fun e -> if e = 1 then oneOf extents else e)))) x
-        | 6 | 7 -> slice x
+        | 0
+        | 1 -> reshape x
+        | 2
+        | 3
+        | 4 -> Op.permute shuffled x
+        | 5 ->
+            Op.broadcast
+                (shrunk (
+                    Array.append
+                        [| oneOf extents |]
+                        (x.Shape |> Array.map (fun e -> if e = 1 then oneOf extents else e))
+                ))
+                x
+        | 6
+        | 7 -> slice x
         | 8 -> pad x
         | 9 -> Op.reverse (shuffled |> Array.truncate (random.Next(x.Rank + 1))) x
         | 10 when x.Rank > 0 -> concat x
@@ -216,9 +315,15 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
 
     let reduction () =
         let x = pick ()
-        let axes = [ for i in 0 .. x.Rank - 1 do if chance 0.5 then i ]
+        let axes =
+            [ for i in 0 .. x.Rank - 1 do
+                  if chance 0.5 then i ]
         let trailing = [ for i in random.Next(x.Rank + 1) .. x.Rank - 1 -> i ]
-        let axes = match random.Next 3 with 0 -> axes | 1 -> trailing | _ -> [ 0 .. random.Next(x.Rank + 1) - 1 ]
+        let axes =
+            match random.Next 3 with
+            | 0 -> axes
+            | 1 -> trailing
+            | _ -> [ 0 .. random.Next(x.Rank + 1) - 1 ]
         let r = oneOf reductions
         if isSmooth && r = Reduction.Prod then Op.reduce r axes (tanh x)
         elif isSmooth && r = Reduction.Sum then Op.reduce r axes x / 8.0
@@ -237,16 +342,24 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
     let dot () =
         let x = pick ()
         let kind = Array.init x.Rank (fun _ -> oneOf [| 0; 1; 1; 2 |]) // batch, summed, free
-        let having k = [| for i in 0 .. x.Rank - 1 do if kind[i] = k then i |] |> Array.sortBy (fun _ -> random.Next())
+        let having k =
+            [| for i in 0 .. x.Rank - 1 do
+                   if kind[i] = k then i |]
+            |> Array.sortBy (fun _ -> random.Next())
         let batch, summed = having 0, having 1
         let free = Array.init (oneOf [| 0; 1; 1; 1; 2 |]) (fun _ -> oneOf extents)
-        let all = Array.concat [ batch |> Array.map (fun a -> x.Shape[a]); summed |> Array.map (fun a -> x.Shape[a]); free ]
+        let all =
+            Array.concat [ batch |> Array.map (fun a -> x.Shape[a]); summed |> Array.map (fun a -> x.Shape[a]); free ]
         let order = Array.init all.Length id |> Array.sortBy (fun _ -> random.Next()) // of y's axes
         let place k = Array.IndexOf(order, k)
         let shape = order |> Array.map (fun k -> all[k])
-        if Array.fold (fun n e -> n * int64 e) 1L shape > int64 limit then x
+        if Array.fold (fun n e -> n * int64 e) 1L shape > int64 limit then
+            x
         else
-            let y = match pickWhere (fun t -> t.Shape = shape) with Some t when chance 0.5 -> t | _ -> leaf (if chance 0.9 then x.DType else oneOf dtypes) shape
+            let y =
+                match pickWhere (fun t -> t.Shape = shape) with
+                | Some t when chance 0.5 -> t
+                | _ -> leaf (if chance 0.9 then x.DType else oneOf dtypes) shape
             let c =
                 { LeftBatch = batch
                   RightBatch = Array.init batch.Length place
@@ -254,7 +367,17 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
                   RightSum = Array.init summed.Length (fun k -> place (batch.Length + k)) }
             let y = if isSmooth then y / 4.0 else y
             let depth = Array.fold (fun n a -> n * int64 x.Shape[a]) 1L summed
-            let result = if chance 0.7 then Op.dot c x y else Op.dot { LeftBatch = c.RightBatch; RightBatch = c.LeftBatch; LeftSum = c.RightSum; RightSum = c.LeftSum } y x
+            let result =
+                if chance 0.7 then
+                    Op.dot c x y
+                else
+                    Op.dot
+                        { LeftBatch = c.RightBatch
+                          RightBatch = c.LeftBatch
+                          LeftSum = c.RightSum
+                          RightSum = c.LeftSum }
+                        y
+                        x
             if int64 result.Count * depth > 2_000_000L then x else result
 
     /// Indices that are in range: numbers, or an expression.
@@ -278,14 +401,25 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
             let rest = max 1 (x.Count / max 1 (x.Shape[axis] * Shape.count x.Shape[.. batch - 1]))
             let own = if Shape.count own * rest > limit then [| 2 |] else own
             indices (Array.append x.Shape[.. batch - 1] own) x.Shape[axis]
-        let start size extent = let i = random.Next(extent - size + 1) in if chance 0.5 then Op.constant (Constant.ofInt DType.I64 (int64 i)) else ofInts DType.I32 [||] [ int64 i ]
+        let start size extent =
+            let i = random.Next(extent - size + 1) in
+            if chance 0.5 then Op.constant (Constant.ofInt DType.I64 (int64 i)) else ofInts DType.I32 [||] [ int64 i ]
         let sizes = x.Shape |> Array.map (fun e -> random.Next(e + 1))
         match random.Next 6 with
-        | 0 | 1 when x.Rank > 0 && x.Shape[axis] > 0 -> Op.gather axis batch x (places ())
-        | 2 | 3 when x.Rank > 0 && x.Shape[axis] > 0 ->
+        | 0
+        | 1 when x.Rank > 0 && x.Shape[axis] > 0 -> Op.gather axis batch x (places ())
+        | 2
+        | 3 when x.Rank > 0 && x.Shape[axis] > 0 ->
             let i = places ()
             let like = Op.gather axis batch x i
-            Op.scatterAdd axis batch x i (match pickWhere (fun t -> t.Shape = like.Shape && t.DType = x.DType) with Some t -> t | None -> leaf x.DType like.Shape)
+            Op.scatterAdd
+                axis
+                batch
+                x
+                i
+                (match pickWhere (fun t -> t.Shape = like.Shape && t.DType = x.DType) with
+                 | Some t -> t
+                 | None -> leaf x.DType like.Shape)
         | 4 -> Op.dynamicSlice (Array.map2 start sizes x.Shape) sizes x
         | 5 -> Op.dynamicUpdate (Array.map2 start sizes x.Shape) (leaf x.DType sizes) x
         | _ -> x
@@ -297,11 +431,14 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
         match random.Next 10 with
         | 0 when x.Rank > 0 && x.Shape[last] > 0 -> softmax -1 x
         | 1 when x.Rank > 0 && x.Shape[last] > 0 -> logSoftmax (random.Next x.Rank) x
-        | 2 when x.Rank > 0 && x.Shape[last] > 0 -> (let c = x - meanKeep [ -1 ] x in c * rsqrt (meanKeep [ -1 ] (c * c) + 1e-5))
+        | 2 when x.Rank > 0 && x.Shape[last] > 0 ->
+            (let c = x - meanKeep [ -1 ] x in c * rsqrt (meanKeep [ -1 ] (c * c) + 1e-5))
         | 3 -> gelu x
         | 4 when x.Rank > 1 && x.Count < 600 -> matmul x (transpose x) / 8.0
-        | 5 when x.Rank > 1 && x.Shape[last] = x.Shape[last - 1] && x.Shape[last] > 0 -> softmax -1 (where (causalMask x.Shape[last]) x (scalar -infinity))
-        | 6 when x.Rank > 0 && x.Shape[last] > 0 -> where (lt (Random.uniform (Random.key 7L) x.Shape) (scalar 0.9)) x (zerosLike x)
+        | 5 when x.Rank > 1 && x.Shape[last] = x.Shape[last - 1] && x.Shape[last] > 0 ->
+            softmax -1 (where (causalMask x.Shape[last]) x (scalar -infinity))
+        | 6 when x.Rank > 0 && x.Shape[last] > 0 ->
+            where (lt (Random.uniform (Random.key 7L) x.Shape) (scalar 0.9)) x (zerosLike x)
         | 7 when x.Rank > 0 && x.Shape[0] > 0 && not isSmooth -> oneHot DType.F32 3 (Op.argReduce true 0 x % 3)
         | 8 when x.Rank > 0 && x.Shape[0] > 0 -> varianceKeep [ 0 ] x
         | _ -> silu x
@@ -309,9 +446,17 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
     let gradient () =
         let y = pickFloat ()
         let order = Graph.topological [ y ]
-        let leaves = order |> Array.filter (fun t -> DType.isFloat t.DType && (match t.Op with Op.Literal _ -> true | _ -> false))
-        if leaves.Length = 0 || order.Length > 25 then y
-        else (Grad.gradient (Op.cast DType.F32 (Op.reduce Reduction.Sum [ 0 .. y.Rank - 1 ] y)) [| oneOf leaves |])[0]
+        let leaves =
+            order
+            |> Array.filter (fun t ->
+                DType.isFloat t.DType
+                && (match t.Op with
+                    | Op.Literal _ -> true
+                    | _ -> false))
+        if leaves.Length = 0 || order.Length > 25 then
+            y
+        else
+            (Grad.gradient (Op.cast DType.F32 (Op.reduce Reduction.Sum [ 0 .. y.Rank - 1 ] y)) [| oneOf leaves |])[0]
 
     let conv () =
         let groups = 1 + random.Next 2
@@ -320,22 +465,77 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
         let d = oneOf dtypes
         let x = leaf d (Array.append [| 1 + random.Next 3; groups * (1 + random.Next 3) |] (per 1 9))
         let w = leaf d (Array.append [| groups * (1 + random.Next 3); x.Shape[1] / groups |] (per 1 3))
-        Op.conv { Strides = per 1 2; PadLow = per -1 2; PadHigh = per 0 2; LeftDilation = per 1 2; RightDilation = per 1 2; Groups = groups } x w
+        Op.conv
+            { Strides = per 1 2
+              PadLow = per -1 2
+              PadHigh = per 0 2
+              LeftDilation = per 1 2
+              RightDilation = per 1 2
+              Groups = groups }
+            x
+            w
 
     let loop () =
-        let d = match flavour with Smooth d -> d | Special -> DType.F64 | _ -> DType.F32
+        let d =
+            match flavour with
+            | Smooth d -> d
+            | Special -> DType.F64
+            | _ -> DType.F32
         let n, width = random.Next 5, oneOf extents
         let vector = d, [| width |]
-        let body, captured = Lambda.trace [| vector; vector |] (fun p -> let c = tanh (p[0] * 0.5 + p[1]) in [| c; c * p[1] |])
-        let r = Op.scan { Body = body; Captured = captured.Length; Carried = 1; Length = n; Reverse = chance 0.5 } (Array.append captured [| leaf d [| width |]; leaf d [| n; width |] |])
+        let body, captured =
+            Lambda.trace [| vector; vector |] (fun p -> let c = tanh (p[0] * 0.5 + p[1]) in [| c; c * p[1] |])
+        let r =
+            Op.scan
+                { Body = body
+                  Captured = captured.Length
+                  Carried = 1
+                  Length = n
+                  Reverse = chance 0.5 }
+                (Array.append captured [| leaf d [| width |]; leaf d [| n; width |] |])
         oneOf r
 
     let step () =
         let weights =
             match flavour with
-            | Whole -> [| unary, 3; binary, 10; select, 3; cast, 4; movement, 10; reduction, 5; ordered, 1; dot, 3; indexing, 3 |]
-            | Smooth _ | Special -> [| unary, 8; binary, 8; select, 2; cast, 1; movement, 10; reduction, 5; dot, 4; indexing, 2; composed, 5; gradient, 3; loop, 1 |]
-            | Wild | Tame -> [| unary, 8; binary, 10; select, 3; cast, 4; movement, 12; reduction, 6; ordered, 1; dot, 4; indexing, 4; composed, 4; gradient, 2; conv, 1; loop, 1 |]
+            | Whole ->
+                [| unary, 3
+                   binary, 10
+                   select, 3
+                   cast, 4
+                   movement, 10
+                   reduction, 5
+                   ordered, 1
+                   dot, 3
+                   indexing, 3 |]
+            | Smooth _
+            | Special ->
+                [| unary, 8
+                   binary, 8
+                   select, 2
+                   cast, 1
+                   movement, 10
+                   reduction, 5
+                   dot, 4
+                   indexing, 2
+                   composed, 5
+                   gradient, 3
+                   loop, 1 |]
+            | Wild
+            | Tame ->
+                [| unary, 8
+                   binary, 10
+                   select, 3
+                   cast, 4
+                   movement, 12
+                   reduction, 6
+                   ordered, 1
+                   dot, 4
+                   indexing, 4
+                   composed, 4
+                   gradient, 2
+                   conv, 1
+                   loop, 1 |]
         let mutable i, at = 0, random.Next(Array.sumBy snd weights)
         while at >= snd weights[i] do
             at <- at - snd weights[i]
@@ -349,7 +549,12 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
         let mutable made, tries = 0, 0
         while made < size && tries < 20 * size do
             tries <- tries + 1
-            match (try Some(step ()) with :? ShapeException -> None) with
+            match
+                (try
+                    Some(step ())
+                 with :? ShapeException ->
+                     None)
+            with
             | Some t when t.Count <= 4 * limit && not (pool.Contains t) ->
                 pool.Add t
                 made <- made + 1
@@ -360,14 +565,33 @@ type private Maker(random: Random, flavour: Flavour, limit: int) =
 /// The program of a seed.
 let make (flavour: Flavour) (seed: int) (size: int) : Tensor[] =
     let random = Random seed
-    let limit = match random.Next 12 with 0 -> 70_000 | 1 | 2 -> 10_000 | _ -> 1_500
+    let limit =
+        match random.Next 12 with
+        | 0 -> 70_000
+        | 1
+        | 2 -> 10_000
+        | _ -> 1_500
     Maker(random, flavour, limit).Program(1 + random.Next(max 1 size))
 
 /// Programs with fewer nodes: one result of several, an operand of a result, or some node replaced by its value.
 let smaller (roots: Tensor[]) : seq<Tensor[]> =
-    let isLeaf (t: Tensor) = match t.Op with Op.Literal _ -> true | _ -> false
-    let isWhole (t: Tensor) = (Op.results t).Length = 1 || (match t.Op with Op.Item _ -> true | _ -> false)
-    let isCall (t: Tensor) = match t.Op with Op.Sort _ | Op.TopK _ | Op.Scan _ | Op.Custom _ | Op.Checkpoint _ -> true | _ -> false
+    let isLeaf (t: Tensor) =
+        match t.Op with
+        | Op.Literal _ -> true
+        | _ -> false
+    let isWhole (t: Tensor) =
+        (Op.results t).Length = 1
+        || (match t.Op with
+            | Op.Item _ -> true
+            | _ -> false)
+    let isCall (t: Tensor) =
+        match t.Op with
+        | Op.Sort _
+        | Op.TopK _
+        | Op.Scan _
+        | Op.Custom _
+        | Op.Checkpoint _ -> true
+        | _ -> false
     let rec operands (t: Tensor) = t.Inputs |> Array.collect (fun i -> if isCall i then operands i else [| i |])
     seq {
         if roots.Length > 1 then
@@ -376,9 +600,16 @@ let smaller (roots: Tensor[]) : seq<Tensor[]> =
         else
             for x in operands roots[0] |> Array.sortByDescending (fun x -> (Graph.topological [ x ]).Length) do
                 [| x |]
-            let inner = Graph.topological roots |> Array.filter (fun t -> not (isLeaf t || isCall t || t = roots[0]) && isWhole t)
+            let inner =
+                Graph.topological roots
+                |> Array.filter (fun t -> not (isLeaf t || isCall t || t = roots[0]) && isWhole t)
             for t in Array.rev inner do
-                match (try Some(Op.literal (Interpreter.run t) t.Shape) with _ -> None) with
+                match
+                    (try
+                        Some(Op.literal (Interpreter.run t) t.Shape)
+                     with _ ->
+                         None)
+                with
                 | None -> ()
                 | Some value ->
                     let replacements = Dictionary<Hash, Tensor>()
@@ -392,7 +623,11 @@ let describe (roots: Tensor[]) =
         match t.Op with
         | Op.Literal s ->
             let few = Array.init (min s.Length 12) (fun i -> show (Buffers.read s i))
-            Some($"{Print.name t}: {Shape.describe t} = " + String.Join(", ", few) + (if s.Length > 12 then ", ..." else ""))
+            Some(
+                $"{Print.name t}: {Shape.describe t} = "
+                + String.Join(", ", few)
+                + (if s.Length > 12 then ", ..." else "")
+            )
         | _ -> None
     let results = roots |> Array.map (fun r -> Print.algebra r + $"\n   : {Shape.describe r}")
     String.Join("\n", Array.append (Graph.topological roots |> Array.choose literal) results)
@@ -404,18 +639,26 @@ type Sample(seed: int, roots: Tensor[]) =
     member _.Roots = roots
     override _.ToString() = $"seed {seed}:\n{describe roots}\n"
 
-type WildProgram(seed, roots) = inherit Sample(seed, roots)
-type TameProgram(seed, roots) = inherit Sample(seed, roots)
-type SmoothProgram(seed, roots) = inherit Sample(seed, roots)
-type SingleProgram(seed, roots) = inherit Sample(seed, roots)
-type SpecialProgram(seed, roots) = inherit Sample(seed, roots)
-type WholeProgram(seed, roots) = inherit Sample(seed, roots)
+type WildProgram(seed, roots) =
+    inherit Sample(seed, roots)
+type TameProgram(seed, roots) =
+    inherit Sample(seed, roots)
+type SmoothProgram(seed, roots) =
+    inherit Sample(seed, roots)
+type SingleProgram(seed, roots) =
+    inherit Sample(seed, roots)
+type SpecialProgram(seed, roots) =
+    inherit Sample(seed, roots)
+type WholeProgram(seed, roots) =
+    inherit Sample(seed, roots)
 
 /// What FsCheck makes programs with.
 type Programs =
     static member private Of(flavour, wrap: int * Tensor[] -> 's when 's :> Sample) : Arbitrary<'s> =
         let generator =
-            Gen.sized (fun size -> Gen.choose (0, Int32.MaxValue - 1) |> Gen.map (fun seed -> wrap (seed, make flavour seed (4 + size / 4))))
+            Gen.sized (fun size ->
+                Gen.choose (0, Int32.MaxValue - 1)
+                |> Gen.map (fun seed -> wrap (seed, make flavour seed (4 + size / 4))))
         Arb.fromGenShrink (generator, (fun (s: 's) -> smaller s.Roots |> Seq.map (fun r -> wrap (s.Seed, r))))
 
     static member Wild() = Programs.Of(Wild, WildProgram)

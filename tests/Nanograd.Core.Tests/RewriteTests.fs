@@ -21,11 +21,18 @@ let private work (roots: Tensor[]) =
         | Op.Dot d -> 2.0 * float t.Count * (d.LeftSum |> Array.fold (fun n a -> n * float t.Inputs[0].Shape[a]) 1.0)
         | Op.Reduce _ -> float t.Inputs[0].Count
         | Op.Movement(Movement.Concat _ | Movement.Pad _ | Movement.Fold _) -> float t.Count
-        | Op.Movement _ | Op.Literal _ | Op.Input _ | Op.Parameter _ | Op.Const _ | Op.Iota _ | Op.Item _ -> 0.0
+        | Op.Movement _
+        | Op.Literal _
+        | Op.Input _
+        | Op.Parameter _
+        | Op.Const _
+        | Op.Iota _
+        | Op.Item _ -> 0.0
         | _ -> float t.Count * float (Schedule.cost t)
     nodes roots |> Array.sumBy cost
 
-let private values (bindings: Dictionary<Hash, Storage>) (t: Tensor) = elements (Interpreter.evaluate bindings [| t |]).[0]
+let private values (bindings: Dictionary<Hash, Storage>) (t: Tensor) =
+    elements (Interpreter.evaluate bindings [| t |]).[0]
 
 let private bound (number: int -> float) =
     let bindings = Dictionary<Hash, Storage>()
@@ -42,7 +49,9 @@ let private byName = Rewrite.rules |> List.map (fun r -> r.Name, r) |> dict
 
 /// Exact for infinities, and only so: x ** 0.5 of -infinity is infinity, sqrt says NaN.
 let private isExempt (r: Rule) =
-    r.Stage = Stage.Relaxed || r.Name.StartsWith("pow-half", StringComparison.Ordinal) || r.Name.StartsWith("int-", StringComparison.Ordinal)
+    r.Stage = Stage.Relaxed
+    || r.Name.StartsWith("pow-half", StringComparison.Ordinal)
+    || r.Name.StartsWith("int-", StringComparison.Ordinal)
 
 [<Test>]
 let ``rules have names of their own`` () = Assert.That(ruleNames, Is.Unique)
@@ -89,7 +98,10 @@ let ``simplify does nothing the second time: smooth`` (p: SmoothProgram) = isIde
 [<Law 200>]
 let ``simplify does nothing the second time: any`` (p: TameProgram) = isIdempotent p
 
-let private isPermute (t: Tensor) = match t.Op with Op.Movement(Movement.Permute _) -> true | _ -> false
+let private isPermute (t: Tensor) =
+    match t.Op with
+    | Op.Movement(Movement.Permute _) -> true
+    | _ -> false
 
 [<Test>]
 let ``a linear layer and its gradients contain no transposition`` () =
@@ -105,8 +117,20 @@ let ``the gradient of slices that make up a tensor is one concatenation`` () =
     let part i = slice 1 (4 * i) (4 * i + 4) qkv
     let g = Rewrite.simplify (Grad.gradient (sum (sin (part 0) * cos (part 1) * exp (part 2))) [| qkv |])
     let count f = nodes g |> Array.filter f |> Array.length
-    Assert.That(count (fun t -> match t.Op with Op.Movement(Movement.Concat _) -> true | _ -> false), Is.EqualTo 1)
-    Assert.That(count (fun t -> match t.Op with Op.Movement(Movement.Pad _) -> true | _ -> false), Is.EqualTo 0)
+    Assert.That(
+        count (fun t ->
+            match t.Op with
+            | Op.Movement(Movement.Concat _) -> true
+            | _ -> false),
+        Is.EqualTo 1
+    )
+    Assert.That(
+        count (fun t ->
+            match t.Op with
+            | Op.Movement(Movement.Pad _) -> true
+            | _ -> false),
+        Is.EqualTo 0
+    )
 
 [<Test>]
 let ``the gradient of softmax cross-entropy reads softmax - y`` () =

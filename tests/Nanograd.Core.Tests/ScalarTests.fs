@@ -8,8 +8,10 @@ open Nanograd
 /// erf by its series, or the continued fraction of erfc: double precision in other terms than the definition's.
 let private erf (x: float) =
     let a = abs x
-    if Double.IsNaN x then nan
-    elif a > 6.0 then float (sign x)
+    if Double.IsNaN x then
+        nan
+    elif a > 6.0 then
+        float (sign x)
     elif a < 2.5 then
         let mutable term, total, n = a, a, 0
         while abs term > 1e-18 * abs total do
@@ -25,12 +27,7 @@ let private log1p (x: float) = if abs x < 0.5 then 2.0 * Math.Atanh(x / (2.0 + x
 let private expm1 (x: float) = 2.0 * Math.Exp(x / 2.0) * Math.Sinh(x / 2.0)
 
 [<NoEquality; NoComparison>]
-type private Wanted =
-    { Function: Unary
-      Of: float -> float
-      Low: float
-      High: float
-      Ulp: float }
+type private Wanted = { Function: Unary; Of: float -> float; Low: float; High: float; Ulp: float }
 
 let private functions =
     [ { Function = Unary.Exp; Of = Math.Exp; Low = -104.0; High = 88.7; Ulp = 1.5 }
@@ -42,7 +39,11 @@ let private functions =
       { Function = Unary.Atan; Of = Math.Atan; Low = -1e6; High = 1e6; Ulp = 1.4 }
       { Function = Unary.Tanh; Of = Math.Tanh; Low = -10.0; High = 10.0; Ulp = 2.0 }
       { Function = Unary.Erf; Of = erf; Low = -4.0; High = 4.0; Ulp = 1.7 }
-      { Function = Unary.Rsqrt; Of = (fun x -> 1.0 / Math.Sqrt x); Low = 1e-38; High = 1e38; Ulp = 1.5 }
+      { Function = Unary.Rsqrt
+        Of = (fun x -> 1.0 / Math.Sqrt x)
+        Low = 1e-38
+        High = 1e38
+        Ulp = 1.5 }
       { Function = Unary.Sqrt; Of = Math.Sqrt; Low = 0.0; High = 1e38; Ulp = 0.5 } ]
 
 let private names = functions |> List.map (fun f -> f.Function)
@@ -52,7 +53,9 @@ let private wanted u = functions |> List.find (fun f -> f.Function = u)
 let private points (low: float) (high: float) =
     let even = numbers 1 3000 |> Array.map (fun v -> low + (high - low) * (v + 1.0) / 2.0)
     let signs = if low < 0.0 then [| 1.0; -1.0 |] else [| 1.0 |]
-    let scaled = [| for v in numbers 2 2000 do for s in signs -> s * high * Math.Pow(10.0, -20.0 * (v + 1.0)) |]
+    let scaled =
+        [| for v in numbers 2 2000 do
+               for s in signs -> s * high * Math.Pow(10.0, -20.0 * (v + 1.0)) |]
     Array.append even scaled |> Array.filter (fun x -> x >= low && x <= high)
 
 [<TestCaseSource(nameof names)>]
@@ -68,7 +71,12 @@ let ``f32 functions are as exact as they say`` (u: Unary) =
 [<TestCaseSource(nameof names)>]
 let ``f64 functions are within some ulp of System.Math`` (u: Unary) =
     let f = wanted u
-    let isExact = match u with Unary.Log1p | Unary.Expm1 | Unary.Erf -> false | _ -> true // the formulas above lose digits
+    let isExact =
+        match u with
+        | Unary.Log1p
+        | Unary.Expm1
+        | Unary.Erf -> false
+        | _ -> true // the formulas above lose digits
     let xs = points f.Low f.High
     let got = floatsOf (Op.unary u (f64 [| xs.Length |] xs))
     for x, y in Array.zip xs got do

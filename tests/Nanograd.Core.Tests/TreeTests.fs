@@ -38,8 +38,17 @@ let private model =
 let ``names are paths, in the order of declaration`` () =
     let names = Tree.named model |> Array.map fst
     let wanted =
-        [| "Blocks.0.Weight"; "Blocks.0.Bias"; "Blocks.1.Weight"; "Head.0"; "Head.1.Weight"; "Head.1.Bias"; "Table.a"; "Table.b"
-           "Extra.0"; "Extra.1"; "Act.factor" |]
+        [| "Blocks.0.Weight"
+           "Blocks.0.Bias"
+           "Blocks.1.Weight"
+           "Head.0"
+           "Head.1.Weight"
+           "Head.1.Bias"
+           "Table.a"
+           "Table.b"
+           "Extra.0"
+           "Extra.1"
+           "Act.factor" |]
     Assert.That(names, Is.EqualTo<string> wanted)
 
 [<Test>]
@@ -78,13 +87,21 @@ let ``structure tells trees apart by everything but their tensors`` () =
 [<Test>]
 let ``too few or too many tensors are refused`` () =
     let one, three = [| t 1.0 |], [| t 1.0; t 2.0; t 3.0 |]
-    Assert.Throws<System.ArgumentException>(System.Action(fun () -> Tree.rebuild (t 0.0, t 0.0) one |> ignore)) |> ignore
-    Assert.Throws<System.ArgumentException>(System.Action(fun () -> Tree.rebuild (t 0.0, t 0.0) three |> ignore)) |> ignore
+    Assert.Throws<System.ArgumentException>(System.Action(fun () -> Tree.rebuild (t 0.0, t 0.0) one |> ignore))
+    |> ignore
+    Assert.Throws<System.ArgumentException>(System.Action(fun () -> Tree.rebuild (t 0.0, t 0.0) three |> ignore))
+    |> ignore
 
 [<Test>]
 let ``gradients are trees like their arguments, with zeros for what is not a float`` () =
-    let at = {| W = tensor [ 1.0; 2.0 ]; Ids = i64 [| 2 |] [ 1L; 0L ]; Pair = [ tensor [ 3.0 ] ] |}
-    let value, g = valueAndGrad (fun (p: {| W: Tensor; Ids: Tensor; Pair: Tensor list |}) -> sum (take 0 p.Ids p.W * p.W) + sum p.Pair[0]) at
+    let at =
+        {| W = tensor [ 1.0; 2.0 ]
+           Ids = i64 [| 2 |] [ 1L; 0L ]
+           Pair = [ tensor [ 3.0 ] ] |}
+    let value, g =
+        valueAndGrad
+            (fun (p: {| W: Tensor; Ids: Tensor; Pair: Tensor list |}) -> sum (take 0 p.Ids p.W * p.W) + sum p.Pair[0])
+            at
     Assert.That(item value, Is.EqualTo 7.0)
     Assert.That(floatsOf g.W, Is.EqualTo<float> [| 4.0; 2.0 |])
     Assert.That(g.Ids.DType, Is.EqualTo DType.I64)
