@@ -232,7 +232,7 @@ module internal AlgebraRules =
           same Binary.Min "min-same: min x x = x"
           unary Unary.Abs "abs-neg: |-x| = |x|" (fun x _ _ -> abs -x) (fun x ->
               match x with
-              | Neg x -> some (abs x)
+              | Neg x when x.DType <> DType.U32 && x.DType <> DType.U8 -> some (abs x) // unsigned, -x wraps
               | _ -> none)
           unary Unary.Abs "abs-abs: ||x|| = |x|" (fun x _ _ -> abs (abs x)) (fun x ->
               match x with

@@ -93,7 +93,8 @@ module internal ContractionRules =
                   (fun x _ _ -> Op.reduce r [ 0; 1 ] (Op.reshape [| 4; 6 |] x))
                   (fun t x axes ->
                       match x with
-                      | Reshaped s when axes.Length = x.Rank && t.Rank = 0 -> single r [ 0 .. s.Rank - 1 ] s
+                      // Unit axes stay away: the rule above takes them out, and the two must not undo each other.
+                      | Reshaped s when axes.Length = x.Rank && t.Rank = 0 && not (Array.contains 1 s.Shape) -> single r [ 0 .. s.Rank - 1 ] s
                       | _ -> none)
               reduceRule
                   r

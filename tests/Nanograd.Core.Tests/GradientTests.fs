@@ -7,6 +7,7 @@ open NUnit.Framework
 open FsCheck.NUnit
 open FSharp.Reflection
 open Nanograd
+open Nanograd.Core.Tests.Pool
 open Nanograd.Core.Tests.Programs
 
 /// A function of tensors with the shapes of its arguments and the range their elements are drawn from.
