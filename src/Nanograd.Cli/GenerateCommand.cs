@@ -77,6 +77,7 @@ internal static class GenerateCommand
                 Emit(character);
             }
 
+            interrupt.HasWork = true;
             if (interrupt.Requested)
             {
                 break;

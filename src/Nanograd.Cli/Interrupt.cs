@@ -2,7 +2,10 @@ using System.Runtime.InteropServices;
 
 namespace Nanograd.Cli;
 
-/// <summary>While this lives, the first Ctrl-C or SIGTERM asks the command to stop; a second Ctrl-C ends the process at once.</summary>
+/// <summary>
+/// While this lives, the first Ctrl-C or SIGTERM asks the command to stop; a second one ends the process at once, and so does
+/// the first while there is nothing to save yet.
+/// </summary>
 internal sealed class Interrupt : IDisposable
 {
     private readonly CancellationTokenSource _source;
@@ -14,11 +17,14 @@ internal sealed class Interrupt : IDisposable
         _registrations = [PosixSignalRegistration.Create(PosixSignal.SIGINT, Ask), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Ask)];
     }
 
+    /// <summary>True once something was computed that stopping at once would lose.</summary>
+    public bool HasWork { get; set; }
+
     public bool Requested => _source.IsCancellationRequested;
 
     private void Ask(PosixSignalContext context)
     {
-        if (!Requested || context.Signal == PosixSignal.SIGTERM)
+        if (HasWork && !Requested)
         {
             context.Cancel = true; // the process goes on, to the end of its step
             _source.Cancel();

@@ -14,12 +14,14 @@ let private x, y, w =
 
 let private nodes (roots: Tensor[]) = Graph.topological roots
 
-/// Roughly how much a program computes: elements, times operations for each.
+/// Roughly how much a program computes: elements, times operations for each. A change of sign counts nothing: it may move
+/// from one place to two.
 let private work (roots: Tensor[]) =
     let cost (t: Tensor) =
         match t.Op with
         | Op.Dot d -> 2.0 * float t.Count * (d.LeftSum |> Array.fold (fun n a -> n * float t.Inputs[0].Shape[a]) 1.0)
         | Op.Reduce _ -> float t.Inputs[0].Count
+        | Op.Unary Unary.Neg -> 0.0
         | Op.Movement(Movement.Concat _ | Movement.Pad _ | Movement.Fold _) -> float t.Count
         | Op.Movement _
         | Op.Literal _

@@ -34,7 +34,14 @@ internal sealed class RunFolder(string path)
             throw new UserException($"the folder {Path} cannot be made here: {e.Message}");
         }
 
-        // A model of an earlier run would no longer belong to the configuration that is written now.
+        string[] ours = ["state.safetensors", "model.safetensors", "config.json", "tokenizer.json"];
+        if (!HasRun && ours.FirstOrDefault(name => File.Exists(System.IO.Path.Combine(Path, name))) is { } foreign)
+        {
+            throw new UserException($"{Path} holds a {foreign} that is not of a run of 'train gpt'; choose another folder with --out.");
+        }
+
+        // State and model of an earlier run would no longer belong to the configuration that is written now.
+        File.Delete(System.IO.Path.Combine(Path, "state.safetensors"));
         File.Delete(System.IO.Path.Combine(Path, "model.safetensors"));
         WriteSettings(settings);
     }

@@ -106,6 +106,7 @@ internal sealed class TrainingRun
             }
 
             _step++;
+            _interrupt.HasWork = true;
             _history.Add(_step, loss);
             var last = _step == _settings.Steps;
             if (!last && _step % _settings.EvalEvery == 0)

@@ -347,6 +347,16 @@ type internal SimdExecutable(plan: Plan, donated: bool[]) =
     inherit Executable()
     let memory = MemoryPlan.make plan donated
     let leases = ConcurrentBag<Lease>()
+
+    do // said before anything runs, not by a killed process
+        let available = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes
+        if memory.PeakBytes > available then
+            let megabytes (bytes: int64) = bytes / 1_000_000L
+            raise (
+                InvalidOperationException
+                    $"This program needs {megabytes memory.PeakBytes} MB at once, and this machine has {megabytes available} MB; try smaller batches or shorter sequences."
+            )
+
     do leases.Add(Lease(plan, memory)) // kernels are made now, not at the first run
 
     override _.PeakBytes = memory.PeakBytes
