@@ -106,6 +106,37 @@ module Schedule =
             s <- s.Inputs[0]
         s, List.rev chain
 
+    /// A set of small numbers, as bits: kernels ask often, and in large programs there are thousands of them.
+    type private Numbers() =
+        let mutable words = Array.zeroCreate<uint64> 4
+
+        let reach (word: int) =
+            if word >= words.Length then System.Array.Resize(&words, max (word + 1) (2 * words.Length))
+
+        member _.Words = words
+        member _.Contains(n: int) = n >>> 6 < words.Length && words[n >>> 6] &&& (1UL <<< (n &&& 63)) <> 0UL
+
+        /// True if it was not there before.
+        member b.Add(n: int) =
+            let fresh = not (b.Contains n)
+            reach (n >>> 6)
+            words[n >>> 6] <- words[n >>> 6] ||| (1UL <<< (n &&& 63))
+            fresh
+
+        /// True if it was there.
+        member b.Remove(n: int) =
+            let there = b.Contains n
+            if there then words[n >>> 6] <- words[n >>> 6] &&& ~~~(1UL <<< (n &&& 63))
+            there
+
+        member _.UnionWith(other: Numbers) =
+            let theirs = other.Words
+            reach (theirs.Length - 1)
+            for w in 0 .. theirs.Length - 1 do
+                words[w] <- words[w] ||| theirs[w]
+
+        member b.ToSeq() = seq { 0 .. 64 * words.Length - 1 } |> Seq.filter b.Contains
+
     /// A kernel in the making.
     type private Group(number: int, elements: int) =
         member val Number = number
@@ -114,7 +145,7 @@ module Schedule =
         member val Cost = 0 with get, set
         member val Members = List<Tensor>()
         /// Groups that must run before this one.
-        member val Before = HashSet<int>()
+        member val Before = Numbers()
         member val Alive = true with get, set
 
     type private Builder(isFree: HashSet<Hash>, taken: HashSet<Hash>) =
@@ -261,7 +292,7 @@ module Schedule =
                 if g.Alive && g.Before.Remove other.Number && g.Number <> into.Number then
                     g.Before.Add into.Number |> ignore
                     g.Before.UnionWith into.Before
-            need into (Seq.toArray other.Before)
+            need into (Seq.toArray (other.Before.ToSeq()))
             waitsFor into
 
         let mergeable (a: Group) (b: Group) =

@@ -284,7 +284,15 @@ type Random() =
                 | Op.Literal _ -> t.DType = DType.F64
                 | _ -> false)
         let roots = p.Roots |> Array.filter (fun r -> r.DType = DType.F64 && r.Count > 0)
-        if leaves.Length > 0 && roots.Length > 0 then
+        // Equal elements share the gradient of a maximum; differences in a random direction do not see it that way.
+        let hasTies =
+            Graph.topological roots
+            |> Array.exists (fun t ->
+                match t.Op with
+                | Op.Reduce((Reduction.Max | Reduction.Min), _)
+                | Op.Binary Binary.Eq -> true
+                | _ -> false)
+        if leaves.Length > 0 && roots.Length > 0 && not hasTies then
             let f (xs: Tensor[]) =
                 let replacements = Dictionary<Hash, Tensor>()
                 Array.iter2 (fun (l: Tensor) x -> replacements[l.Hash] <- x) leaves xs

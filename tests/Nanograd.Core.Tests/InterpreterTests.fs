@@ -184,6 +184,16 @@ let ``casts follow the table`` (source: DType) =
         assertSame $"{source} to {target}, interpreted" wanted (interpreted (Op.cast target x))
         assertSame $"{source} to {target}, compiled" wanted (computed (Op.cast target x))
 
+[<TestCaseSource(nameof types)>]
+let ``bits of what was cast`` (source: DType) =
+    let x = ofInts source [| 37 |] (Seq.init 37 (fun i -> int64 (i * 7 - 90)))
+    for middle in DType.all do
+        for target in DType.all do
+            let isPossible = DType.size middle = DType.size target && middle <> DType.Bool && target <> DType.Bool
+            if isPossible then
+                let t = Op.bitCast target (Op.cast middle x)
+                assertSame $"{source} to {middle}, bits as {target}" (interpreted t) (computed t)
+
 [<Test>]
 let ``casts of hand-checked values`` () =
     let x = f32 [| 6 |] [ 3.99; -3.99; nan; 1e10; -1e10; 255.5 ]

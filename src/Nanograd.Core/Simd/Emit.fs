@@ -149,7 +149,7 @@ type internal ScalarTarget() =
         let bits name (t: Type) = il.Emit(OpCodes.Call, Methods.find typeof<BitConverter> name t [| t |])
         match source, target with
         | DType.F32, (DType.I32 | DType.U32) -> bits "SingleToInt32Bits" typeof<float32>
-        | (DType.I32 | DType.U32), DType.F32 -> bits "Int32BitsToSingle" typeof<int>
+        | (DType.I32 | DType.U32), DType.F32 -> call il "SingleOfBits" [ typeof<int> ]
         | DType.F64, DType.I64 -> bits "DoubleToInt64Bits" typeof<float>
         | DType.I64, DType.F64 -> bits "Int64BitsToDouble" typeof<int64>
         | DType.F16, DType.BF16 -> call il "HalfAsBrain" [ typeof<float32> ]

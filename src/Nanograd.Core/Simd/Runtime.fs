@@ -82,6 +82,10 @@ type internal Runtime =
 
     // ---- conversions
 
+    /// Not inlined: the JIT of .NET 10 turns the bits of a widened byte into a load of four bytes.
+    [<MethodImpl(MethodImplOptions.NoInlining)>]
+    static member SingleOfBits(bits: int) = BitConverter.Int32BitsToSingle bits
+
     static member private Saturate(x: float, low: float, high: float) =
         if Double.IsNaN x then 0.0 else Math.Truncate(Math.Max(low, Math.Min(high, x)))
     static member ToI8(x: float) = int (Runtime.Saturate(x, -128.0, 127.0))
