@@ -94,7 +94,8 @@ module internal ContractionRules =
                   (fun t x axes ->
                       match x with
                       // Unit axes stay away: the rule above takes them out, and the two must not undo each other.
-                      | Reshaped s when axes.Length = x.Rank && t.Rank = 0 && not (Array.contains 1 s.Shape) -> single r [ 0 .. s.Rank - 1 ] s
+                      | Reshaped s when axes.Length = x.Rank && t.Rank = 0 && not (Array.contains 1 s.Shape) ->
+                          single r [ 0 .. s.Rank - 1 ] s
                       | _ -> none)
               reduceRule
                   r
