@@ -1,5 +1,7 @@
 using System.Globalization;
+using System.Text.Encodings.Web;
 using System.Text.Json.Nodes;
+using System.Text.Json;
 
 namespace Nanograd.Cli;
 
@@ -7,6 +9,9 @@ namespace Nanograd.Cli;
 internal static class Format
 {
     /// <summary>A JSON number of whatever .NET type.</summary>
+    /// <summary>JSON that a person can read: letters of every script as they are.</summary>
+    public static readonly JsonSerializerOptions Readable = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
     public static double Number(JsonNode? node) => node is null ? double.NaN : double.Parse(node.ToJsonString(), CultureInfo.InvariantCulture);
 
     public static string Bytes(double bytes)

@@ -92,7 +92,7 @@ internal static class GenerateCommand
             ["tokens"] = written,
             ["tokens_per_second"] = Math.Round(speed, 1),
             ["seed"] = sampling.Seed,
-        }.ToJsonString());
+        }.ToJsonString(Format.Readable));
         terminal.Out.Flush();
         return interrupt.Requested ? App.Interrupted : App.Success;
 

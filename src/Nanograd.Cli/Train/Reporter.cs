@@ -65,7 +65,7 @@ internal abstract class Reporter(Terminal terminal, IAnsiConsole console, bool j
         Line($"Write on with: nanograd generate --model {result["folder"]}");
         if (json)
         {
-            terminal.Out.WriteLine(result.ToJsonString());
+            terminal.Out.WriteLine(result.ToJsonString(Format.Readable));
             terminal.Out.Flush();
         }
     }

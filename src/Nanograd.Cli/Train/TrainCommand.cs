@@ -53,6 +53,14 @@ internal static class TrainCommand
             var given = options.Where(o => result.GetResult(o.Option) is not null).Select(o =>
                 (o.Entry, Text: o.Option is Option<bool> flag ? (result.GetValue(flag) ? "true" : "false") : result.GetValue((Option<string?>)o.Option)!)).ToList();
             var folder = result.GetValue(resume);
+            foreach (var (name, value) in new[] { ("--data", result.GetValue(data)), ("--out", result.GetValue(output)), ("--resume", folder) })
+            {
+                if (value is "")
+                {
+                    throw new UserException($"{name} needs a name, and got an empty one.");
+                }
+            }
+
             using var interrupt = new Interrupt(stop);
             return folder is null
                 ? Start(given, result.GetValue(data), new RunFolder(result.GetValue(output) ?? DefaultFolder))

@@ -25,6 +25,7 @@ internal sealed class TrainingRun
     private readonly List<double> _stepSeconds = [];
     private (long Steps, double Seconds) _timed;
     private long _step;
+    private bool _saved;
 
     public TrainingRun(TrainSettings settings, Corpus corpus, RunFolder folder, TrainingState? state, Reporter reporter, Interrupt interrupt)
     {
@@ -59,6 +60,7 @@ internal sealed class TrainingRun
         }
 
         _step = state.Step;
+        _saved = true;
     }
 
     public int Execute()
@@ -102,7 +104,7 @@ internal sealed class TrainingRun
             Time(Stopwatch.GetElapsedTime(start).TotalSeconds);
             if (!double.IsFinite(loss))
             {
-                throw new UserException($"the loss became {Arguments.Show(loss)} at step {_step}; a smaller --lr may help. The last save is kept.");
+                throw new UserException($"the loss became {Arguments.Show(loss)} at step {_step}; a smaller --lr may help. {(_saved ? "The last save is kept." : "Nothing was saved yet.")}");
             }
 
             _step++;
@@ -116,6 +118,7 @@ internal sealed class TrainingRun
 
             if (!last && _step % _settings.SaveEvery == 0)
             {
+                _saved = true;
                 _folder.Save(_settings, _model, _corpus.Tokenizer, _optimizer, _step, _history.ToString());
             }
 
@@ -233,8 +236,15 @@ internal sealed class LossHistory
         foreach (var line in text.Split('\n', StringSplitOptions.RemoveEmptyEntries))
         {
             var part = line.Split(' ');
-            var point = (long.Parse(part[1], CultureInfo.InvariantCulture), double.Parse(part[2], CultureInfo.InvariantCulture));
-            (part[0] == "t" ? _train : _validation).Add(point);
+            var (number, value) = (long.Parse(part[1], CultureInfo.InvariantCulture), double.Parse(part[2], CultureInfo.InvariantCulture));
+            switch (part[0])
+            {
+                case "t": _train.Add((number, value)); break;
+                case "v": _validation.Add((number, value)); break;
+                case "r": _recent.Enqueue(value); break;
+                case "s": (_stride, _sum) = ((int)number, value); break;
+                case "c": _count = (int)number; break;
+            }
         }
     }
 
@@ -280,6 +290,19 @@ internal sealed class LossHistory
         _validation.Add((step, loss));
     }
 
-    public override string ToString() => string.Join("\n",
-        _train.Select(p => $"t {Arguments.Show(p.Step)} {Arguments.Show(p.Loss)}").Concat(_validation.Select(p => $"v {Arguments.Show(p.Step)} {Arguments.Show(p.Loss)}")));
+    /// <summary>All of it, so that a resumed run reports what an uninterrupted one would.</summary>
+    public override string ToString()
+    {
+        IEnumerable<string> lines =
+        [
+            .. _train.Select(p => Line('t', p.Step, p.Loss)),
+            .. _validation.Select(p => Line('v', p.Step, p.Loss)),
+            .. _recent.Select(loss => Line('r', 0, loss)),
+            Line('s', _stride, _sum),
+            Line('c', _count, 0),
+        ];
+        return string.Join("\n", lines);
+
+        static string Line(char kind, long number, double value) => $"{kind} {Arguments.Show(number)} {Arguments.Show(value)}";
+    }
 }
