@@ -192,8 +192,32 @@ module Lower =
                 let start d = b.Lower(t.Inputs[d + 1], Form.constant extents.Length 0)
                 let lookups = Array.init x.Rank (fun d -> start d, d, x.Shape[d] - t.Shape[d] + 1)
                 b.Lookup(t, x, Form.linear extents.Length x.Shape (indices t f), lookups)
-            | _ when Form.isView t -> b.Lower(t.Inputs[0], mapped t (Form.follow extents t f))
-            | _ -> raise (NeedsCopy t)
+            | Op.Movement m ->
+                match m with
+                | Movement.Reshape
+                | Movement.Permute _
+                | Movement.Broadcast
+                | Movement.Slice _
+                | Movement.Reverse _
+                | Movement.Unfold _ -> b.Lower(t.Inputs[0], mapped t (Form.follow extents t f))
+                | Movement.Pad _
+                | Movement.Concat _
+                | Movement.Fold _ -> raise (NeedsCopy t)
+            // These have kernels to themselves: a nest reads what they left in memory.
+            | Op.Literal _
+            | Op.Input _
+            | Op.Parameter _
+            | Op.ArgReduce _
+            | Op.CumSum _
+            | Op.Dot _
+            | Op.Conv _
+            | Op.Indexing(Indexing.ScatterAdd _ | Indexing.DynamicUpdate)
+            | Op.Sort _
+            | Op.TopK _
+            | Op.Scan _
+            | Op.Custom _
+            | Op.Checkpoint _
+            | Op.Item _ -> raise (NeedsCopy t)
 
         member private b.Lookup(t: Tensor, x: Tensor, f: Form, lookups: (int * int * int)[]) =
             match memory x with
@@ -533,7 +557,33 @@ module Lower =
                         t
                     )
                 )
-            | _ -> p.Reference t
+            // No kernel of their own yet: the interpreter's row, shown as `reference`.
+            | Op.Movement(Movement.Fold _)
+            | Op.Indexing(Indexing.ScatterAdd _ | Indexing.DynamicUpdate)
+            | Op.ArgReduce _
+            | Op.CumSum _
+            | Op.Conv _
+            | Op.Sort _
+            | Op.TopK _
+            | Op.Scan _ -> p.Reference t
+            // Nests compute these, or the graph was prepared so that they do not occur.
+            | Op.Literal _
+            | Op.Input _
+            | Op.Parameter _
+            | Op.Const _
+            | Op.Iota _
+            | Op.RandomBits
+            | Op.Unary _
+            | Op.Binary _
+            | Op.Select
+            | Op.Cast
+            | Op.BitCast
+            | Op.Movement(Movement.Reshape | Movement.Permute _ | Movement.Broadcast | Movement.Slice _ | Movement.Reverse _ | Movement.Unfold _)
+            | Op.Reduce _
+            | Op.Indexing(Indexing.Gather _ | Indexing.DynamicSlice)
+            | Op.Custom _
+            | Op.Checkpoint _
+            | Op.Item _ -> invalidOp $"lower: {Print.name t} has no kernel to itself (this is a mistake in Nanograd)"
 
         /// The buffer of a result of the program: its own, so that nobody else writes or shares it.
         member p.Result(t: Tensor, index: int) =
