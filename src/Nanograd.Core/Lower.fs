@@ -47,11 +47,13 @@ module Lower =
         | _ -> None
 
     /// Custom and Checkpoint replaced by their bodies, and reductions put into the forms that nests have.
-    let rec prepare (roots: Tensor[]) : Tensor[] =
-        if Graph.topological roots |> Array.exists (fun t -> (canonical t).IsSome) then
+    /// Also their topological order.
+    let rec prepare (roots: Tensor[]) : Tensor[] * Tensor[] =
+        let order = Graph.topological roots
+        if order |> Array.exists (fun t -> (canonical t).IsSome) then
             prepare (Substitute.rewrite canonical roots)
         else
-            roots
+            roots, order
 
     // ---- one nest
 
@@ -614,8 +616,7 @@ module Lower =
 
     /// The plan that computes `outputs` from `inputs` (variables).
     let plan (inputs: Tensor[]) (outputs: Tensor[]) : Plan =
-        let outputs = prepare outputs
-        let order = Graph.topological outputs
+        let outputs, order = prepare outputs
         let isFree = Schedule.free order
         let schedule = Schedule.make order isFree outputs
         let planner = Planner(inputs, isFree, schedule.Stored)

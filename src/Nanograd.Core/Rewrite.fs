@@ -213,8 +213,12 @@ module Rewrite =
         let merged = if seen[loopHead] then mergeLoops counts first else first
         if Array.exists (fun h -> seen[h]) soleHeads then passes solePasses merged else merged
 
+    /// Graphs beyond this are long chains that somebody evaluates once: rewriting them would take longer than running them.
+    let private worthwhile = 250_000
+
     /// The same values (within rounding) by a program that is nowhere slower: what the compiler starts from.
-    let simplify (roots: Tensor[]) : Tensor[] = run true compiling (Counts()) roots
+    let simplify (roots: Tensor[]) : Tensor[] =
+        if (Graph.topological roots).Length > worthwhile then roots else run true compiling (Counts()) roots
 
     /// `simplify`, and the rules that fired, with how often each did.
     let trace (roots: Tensor[]) : Tensor[] * (string * int) list =

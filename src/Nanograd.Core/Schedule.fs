@@ -147,6 +147,7 @@ module Schedule =
         /// Groups that must run before this one.
         member val Before = Numbers()
         member val Alive = true with get, set
+        member val HasMerged = false with get, set
 
     type private Builder(isFree: HashSet<Hash>, taken: HashSet<Hash>) =
         let groups = List<Group>()
@@ -283,6 +284,7 @@ module Schedule =
 
         let merge (into: Group) (other: Group) =
             other.Alive <- false
+            into.HasMerged <- true
             for m in other.Members do
                 groupOf[m.Hash] <- into.Number
                 into.Members.Add m
@@ -453,22 +455,28 @@ module Schedule =
         for t in order do
             if not (isLeaf t || isFree.Contains t.Hash || Form.isView t || taken.Contains t.Hash) then b.Place t
         // What column kernels swallowed depends on other kernels all the same; that is settled by ordering below.
-        let position = Dictionary<Hash, int>()
-        order |> Array.iteri (fun i t -> position[t.Hash] <- i)
+        let position =
+            lazy
+                (let table = Dictionary<Hash, int>(order.Length)
+                 order |> Array.iteri (fun i t -> table[t.Hash] <- i)
+                 table)
+        let workOf = Dictionary<int, int>()
         let works = List<int * Tensor[] * Work>()
         for g in b.Groups do
             if g.Alive then
-                let members = g.Members.ToArray() |> Array.sortBy (fun m -> position[m.Hash])
+                // Members come in order, but for those that came with another kernel.
+                let members = g.Members.ToArray()
+                if g.HasMerged then Array.sortInPlaceBy (fun (m: Tensor) -> position.Value[m.Hash]) members
+                workOf[g.Number] <- works.Count
                 let first = members[0]
                 match columns.TryGetValue first.Hash with
                 | true, inside -> works.Add((g.Number, Array.append inside members, Work.Columns(first, inside)))
                 | _ when g.Elements < 0 -> works.Add((g.Number, members, Work.Single first))
                 | _ -> works.Add((g.Number, members, Work.Rows(members, g.RowLength)))
-        let owner = Dictionary<Hash, int>()
-        works
-        |> Seq.iteri (fun w (_, members, _) ->
-            for m in members do
-                owner[m.Hash] <- w)
+        let owner (t: Tensor) =
+            match b.GroupOf.TryGetValue t.Hash with
+            | true, g -> workOf[g]
+            | _ -> -1
         // The sources that each kernel reads from others: those are stored.
         let stored = HashSet<Hash>()
         let needs = works |> Seq.map (fun _ -> HashSet<int>()) |> Seq.toArray
@@ -481,11 +489,10 @@ module Schedule =
                         match s.Op with
                         | Op.Item _ -> s.Inputs[0]
                         | _ -> s
-                    match owner.TryGetValue s.Hash with
-                    | true, other when other <> w ->
+                    let other = owner s
+                    if other >= 0 && other <> w then
                         stored.Add s.Hash |> ignore
-                        needs[w].Add other |> ignore
-                    | _ -> ())
+                        needs[w].Add other |> ignore)
         for o in outputs do
             stored.Add((fst (source o)).Hash) |> ignore
         // Kahn's order, the earliest expression first.
@@ -495,7 +502,7 @@ module Schedule =
         |> Array.iteri (fun w n ->
             for other in n do
                 waiting[other].Add w)
-        let key w = let _, members, _ = works[w] in position[members[members.Length - 1].Hash]
+        let key w = let number, _, _ = works[w] in number
         let ready = PriorityQueue<int, int>()
         remaining |> Array.iteri (fun w n -> if n = 0 then ready.Enqueue(w, key w))
         let sorted = List<Work>()
