@@ -89,8 +89,9 @@ internal abstract class Reporter(Terminal terminal, IAnsiConsole console, bool j
             }
 
             _next = seconds + Math.Min(10, 1 + seconds / 10); // often at first, then less
-            var left = step > _first ? TimeSpan.FromSeconds(seconds * (Total - step) / (step - _first + 1)) : TimeSpan.Zero;
-            Line($"step {step}/{Total}  loss {Format.Loss(loss)}  val {Format.Loss(validation)}  {Format.Count(tokensPerSecond)} tokens/s  {Format.Time(left)} left");
+            // After the first step, which is mostly compilation, nothing is known of the others.
+            var left = step > _first || step == Total ? $"  {Format.Time(TimeSpan.FromSeconds(seconds * (Total - step) / (step - _first + 1)))} left" : "";
+            Line($"step {step}/{Total}  loss {Format.Loss(loss)}  val {Format.Loss(validation)}  {Format.Count(tokensPerSecond)} tokens/s{left}");
         }
     }
 
