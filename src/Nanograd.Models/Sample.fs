@@ -45,7 +45,10 @@ module Sample =
         check o
         if logits.Length = 0 then raise (ArgumentException "There are no logits to choose from.")
         if logits |> Array.exists (fun x -> Single.IsNaN x || Single.IsPositiveInfinity x) then
-            raise (InvalidOperationException "The model's logits are not finite numbers, so no token can be chosen.")
+            raise (
+                IO.InvalidDataException
+                    "The model's logits are not finite numbers, so no token can be chosen; its weights are damaged."
+            )
         if o.Greedy || o.Temperature = 0.0 then
             largest logits
         else

@@ -120,7 +120,13 @@ internal static class TrainCommand
                     run.WriteSettings(settings);
                 }
 
-                return new TrainingRun(settings, Corpus.Of(text, settings.Context), run, state, Reporter.Create(terminal, result.GetValue(json)), interrupt).Execute();
+                var reporter = Reporter.Create(terminal, result.GetValue(json));
+                if (state is null)
+                {
+                    reporter.Say($"{run.Path} has no saved state yet: starting from the first step.");
+                }
+
+                return new TrainingRun(settings, Corpus.Of(text, settings.Context), run, state, reporter, interrupt).Execute();
             }
         });
         return command;

@@ -204,7 +204,7 @@ internal sealed class TrainingRun
             ["weights_sha256"] = Safetensors.Sha256(_model.StateDict()),
             ["params"] = _model.ParameterCount(),
             ["accepted_share"] = builtIn ? Math.Round(Stories.AcceptedShare(sample), 4) : null,
-            ["sample"] = sample.Length > SampleTokens ? sample[..SampleTokens] : sample,
+            ["sample"] = string.Concat(sample.EnumerateRunes().Take(SampleTokens)),
             ["folder"] = _folder.Path,
         };
         _reporter.End(result, _history, builtIn ? Stories.Sentences(sample).Count : 0);
@@ -239,11 +239,21 @@ internal sealed class LossHistory
             var (number, value) = (long.Parse(part[1], CultureInfo.InvariantCulture), double.Parse(part[2], CultureInfo.InvariantCulture));
             switch (part[0])
             {
-                case "t": _train.Add((number, value)); break;
-                case "v": _validation.Add((number, value)); break;
-                case "r": _recent.Enqueue(value); break;
-                case "s": (_stride, _sum) = ((int)number, value); break;
-                case "c": _count = (int)number; break;
+                case "t":
+                    _train.Add((number, value));
+                    break;
+                case "v":
+                    _validation.Add((number, value));
+                    break;
+                case "r":
+                    _recent.Enqueue(value);
+                    break;
+                case "s":
+                    (_stride, _sum) = ((int)number, value);
+                    break;
+                case "c":
+                    _count = (int)number;
+                    break;
             }
         }
     }

@@ -64,6 +64,7 @@ type Checkpoint
     static member Load(folder: string) : Checkpoint =
         let path = Checkpoint.PathIn folder
         let bad (what: string) : 'a = raise (InvalidDataException $"{path}: {what}.")
+        if File.Exists folder then raise (InvalidDataException $"{folder} is a file, not a folder.")
         if not (Directory.Exists folder) then raise (DirectoryNotFoundException $"There is no folder {folder}.")
         if not (File.Exists path) then
             raise (FileNotFoundException $"{folder} has no training state to resume (no {fileName}).")

@@ -125,6 +125,7 @@ module GptFiles =
 
     /// Reads the three files. A folder that is missing, damaged, or of something else is an error that says so.
     let load (folder: string) : struct (GptConfig * CharTokenizer * Gpt) =
+        if File.Exists folder then raise (InvalidDataException $"{folder} is a file, not a folder.")
         if not (Directory.Exists folder) then raise (DirectoryNotFoundException $"There is no folder {folder}.")
         for name in [ "config.json"; "tokenizer.json"; "model.safetensors" ] do
             if not (File.Exists(inFolder folder name)) then
