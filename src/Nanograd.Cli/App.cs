@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.CommandLine.Help;
 using System.Text.RegularExpressions;
 using Nanograd.CSharp;
@@ -52,7 +53,7 @@ internal static partial class App
             if (result.Errors.Count > 0 && result.Action is not HelpAction)
             {
                 var error = result.Errors.FirstOrDefault(e => e.Message.StartsWith("Unrecognized", StringComparison.Ordinal)) ?? result.Errors[0];
-                var path = string.Join(" ", result.CommandResult.Command.Name == root.Name ? [] : args.TakeWhile(a => !a.StartsWith('-')));
+                var path = string.Join(" ", result.CommandResult.Command.Name == root.Name ? [] : args.TakeWhile(a => !a.StartsWith('-')).Take(Depth(result.CommandResult)));
                 terminal.Error.WriteLine($"error: {Sentence(error.Message)} Try: nanograd {(path + " --help").Trim()}");
                 return WrongUsage;
             }
@@ -123,6 +124,9 @@ internal static partial class App
     private static bool IsBrokenPipe(Exception e) => e is IOException && e.Message.Contains("Broken pipe", StringComparison.Ordinal);
 
     /// <summary>One line with a full stop.</summary>
+    /// <summary>How many words name the command: those after them are its own business.</summary>
+    private static int Depth(SymbolResult? command) => command?.Parent is CommandResult parent ? 1 + Depth(parent) : 0;
+
     private static string Sentence(string message)
     {
         var line = Lines().Replace(ParameterTail().Replace(message.Trim(), ""), " ");

@@ -23,6 +23,17 @@ module Creation =
 
     /// A tensor of any element type over a copy of `values` (row-major); 'T must have the type's size.
     let ofArray<'T when 'T: unmanaged> (dtype: DType) (shape: int[]) (values: 'T[]) : Tensor =
+        // Types of one size are not one type: the bits of an int are not a float.
+        let isFloat = typeof<'T> = typeof<float> || typeof<'T> = typeof<float32> || typeof<'T> = typeof<Half>
+        if sizeof<'T> <> DType.size dtype || (sizeof<'T> > 2 && isFloat <> DType.isFloat dtype) then
+            raise (
+                ShapeException(
+                    "ofArray",
+                    $"elements of {dtype} must come from their own .NET type",
+                    $"{typeof<'T>.Name}[]",
+                    "convert the array, or name another element type"
+                )
+            )
         Op.literal (Buffers.ofSpan dtype (ReadOnlySpan values)) shape
 
     /// An f32 scalar that is known when the expression is built.

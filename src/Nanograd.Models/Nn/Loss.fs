@@ -34,8 +34,19 @@ module Loss =
         let picked = sumOver [ -1 ] (where isTarget logits (zerosLike logits))
         reshape targets.Shape (logSumExpKeep -1 logits) - picked
 
-    /// Cross-entropy of logits `[..; classes]` against integer targets `[..]`.
+    /// Targets that are known when the loss is written are checked then; no logit belongs to one out of range.
+    let private checkRange (logits: Tensor) (targets: Tensor) =
+        match targets.Op with
+        | Op.Literal s when not s.IsDonated && logits.Rank > 0 && DType.isInteger s.DType ->
+            let classes = int64 logits.Shape[logits.Rank - 1]
+            for i in 0 .. s.Length - 1 do
+                let target = (Buffers.read s i).Int
+                if target < 0L || target >= classes then raise (IndexException("crossEntropy", target, int classes))
+        | _ -> ()
+
+    /// Cross-entropy of logits `[..; classes]` against integer targets `[..]`; a known target out of range is an error.
     let crossEntropyOf (reduction: LossReduction) (logits: Tensor) (targets: Tensor) : Tensor =
+        checkRange logits targets
         reduce reduction (perPlace logits targets)
 
     /// The mean cross-entropy of logits `[..; classes]` against integer targets `[..]`: a scalar.
