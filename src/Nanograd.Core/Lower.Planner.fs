@@ -1,0 +1,137 @@
+namespace Nanograd
+
+open System
+open System.Collections.Generic
+
+/// A plan in the making: its buffers, where every expression lives, and the kernels so far.
+type internal Planner(inputs: Tensor[], isFree: HashSet<Hash>) =
+    let buffers, kernels = List<PlanBuffer>(), List<Kernel>()
+    let home = Dictionary<Hash, int>() // where a stored expression lives
+    let calls = Dictionary<Hash, int[]>() // the same for primitives with several results
+
+    let newBuffer dtype length place =
+        buffers.Add { DType = dtype; Length = length; Place = place }
+        buffers.Count - 1
+
+    do inputs |> Array.iteri (fun i t -> home[t.Hash] <- newBuffer t.DType t.Count (Place.Input i))
+
+    let memory (t: Tensor) : int voption =
+        match t.Op with
+        | Op.Item i ->
+            (match calls.TryGetValue t.Inputs[0].Hash with
+             | true, results -> ValueSome results[i]
+             | _ -> ValueNone)
+        | _ ->
+            (match home.TryGetValue t.Hash with
+             | true, b -> ValueSome b
+             | _ -> ValueNone)
+
+    member _.Buffers = buffers
+    member _.Kernels = kernels
+    member _.Memory(t: Tensor) = memory t
+
+    /// From now on `t` is found in buffer `b`.
+    member _.Keep(t: Tensor, b: int) = home[t.Hash] <- b
+    /// The same for a primitive with several results.
+    member _.KeepAll(t: Tensor, results: int[]) = calls[t.Hash] <- results
+    member _.NewBuffer(dtype, length, place) = newBuffer dtype length place
+
+    member _.Temporary(t: Tensor) =
+        let b = newBuffer t.DType t.Count Place.Temporary
+        home[t.Hash] <- b
+        b
+
+    /// Builds a nest, splitting axes and copying views until every access is a form.
+    member p.Nest
+        (kind, extents: int[], fixedAxes, computes: HashSet<Hash>, build: NestBuilder -> int[] -> unit, label)
+        =
+        let mayCompute (t: Tensor) = computes.Contains t.Hash || isFree.Contains t.Hash || Form.isView t
+        let rec attempt (extents: int[]) tries =
+            if tries > 200 then invalidOp $"lower: {label} keeps asking for other loops (this is a mistake in Nanograd)"
+            let b = NestBuilder(kind, extents, fixedAxes, memory, mayCompute)
+            let next =
+                try
+                    build b extents
+                    None
+                with
+                | SplitAxis(axis, inner) -> Some(Form.splitExtents axis inner extents)
+                | NeedsCopy t ->
+                    p.Realise t |> ignore
+                    Some extents
+            match next with
+            | Some extents -> attempt extents (tries + 1)
+            | None -> kernels.Add(Kernel.Loop(b.Finish label))
+        if Array.forall (fun e -> e > 0) extents then attempt extents 0
+
+    /// A buffer with the elements of `t` in row-major order.
+    member p.Realise(t: Tensor) : int =
+        match memory t with
+        | ValueSome b -> b
+        | ValueNone ->
+            match t.Op with
+            | Op.Indexing _ -> ()
+            | _ when Form.isView t || isFree.Contains t.Hash -> ()
+            | _ ->
+                invalidOp
+                    $"lower: {Print.name t} {Shape.describe t} is used before it is computed (this is a mistake in Nanograd)"
+            let length = t.Count
+            let target = newBuffer t.DType length Place.Temporary
+            let itself = HashSet<Hash>([ t.Hash ])
+            p.Nest(
+                NestKind.Rows,
+                [| length |],
+                0,
+                itself,
+                (fun b extents ->
+                    let f = Form.identity extents
+                    b.Store(b.Lower(t, f), target, f)),
+                Print.name t
+            )
+            home[t.Hash] <- target
+            target
+
+    /// A buffer that holds `t`, and the offset in it for every index of each axis of `t`.
+    member p.Offsets(t: Tensor) : int * int[][] =
+        let origin = Array.init t.Rank id
+        let rec follow (extents: int[]) (axisOf: int[]) (f: Form) (node: Tensor) =
+            match memory node with
+            | ValueSome b -> Some(b, extents, axisOf, f)
+            | ValueNone when not (Form.isView node) || isFree.Contains node.Hash -> None
+            | ValueNone ->
+                match Form.follow extents node f with
+                | Mapped.To next -> follow extents axisOf next node.Inputs[0]
+                | Mapped.Split(axis, inner) ->
+                    follow
+                        (Form.splitExtents axis inner extents)
+                        (Array.insertAt axis axisOf[axis] axisOf)
+                        (Form.split axis inner f)
+                        node
+                | Mapped.Impossible -> None
+        match (if t.Rank = 0 then None else follow t.Shape origin (Form.identity t.Shape) t) with
+        | None ->
+            let b = p.Realise t
+            b, Array.map2 (fun s e -> Array.init e (fun i -> i * s)) (Shape.strides t.Shape) t.Shape
+        | Some(b, extents, axisOf, f) ->
+            let table axis =
+                let parts =
+                    [| for d in 0 .. extents.Length - 1 do
+                           if axisOf[d] = axis then extents[d], f.Strides[d] |]
+                let start = if axis = 0 then f.Offset else 0
+                Array.fold
+                    (fun (offsets: int[]) (e, s) -> Array.collect (fun o -> Array.init e (fun i -> o + i * s)) offsets)
+                    [| start |]
+                    parts
+            b, Array.init t.Rank table
+
+    /// Writes `x` into a region of `target`: element i along each axis stands at low + i * step.
+    member p.Place(x: Tensor, target: int, shape: int[], low: int[], step: int[]) =
+        let build (b: NestBuilder) (extents: int[]) =
+            let whole = Form.identity extents
+            match Form.indices extents x.Shape whole with
+            | Error(Mapped.Split(axis, inner)) -> raise (SplitAxis(axis, inner))
+            | Error _ -> invalidOp "lower: a contiguous tensor has indices"
+            | Ok i ->
+                let moved =
+                    i |> Array.mapi (fun a f -> Form.add (Form.constant extents.Length low[a]) (Form.scale step[a] f))
+                b.Store(b.Lower(x, whole), target, Form.linear extents.Length shape moved)
+        p.Nest(NestKind.Rows, [| x.Count |], 0, HashSet(), build, Print.name x)
