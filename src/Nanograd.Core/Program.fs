@@ -150,7 +150,7 @@ module Program =
                 let names = String.Join(", ", variables |> Array.map Print.name)
                 raise (
                     InvalidOperationException
-                        $"eval: the expression has free variables ({names}); give them values, or compile it with jit."
+                        $"eval: the expression has free variables ({names}), so it has no value yet; give them values, or compile it with jit. Functions given to grad, jit and vmap see variables: choose with `where`, not with the value."
                 )
             let program =
                 cached hash (fun () ->

@@ -77,7 +77,7 @@ let ``message`` (text: string) =
 [<Test>]
 let ``an expression with variables has no value`` () =
     raises<InvalidOperationException>
-        "eval: the expression has free variables (x); give them values, or compile it with jit."
+        "eval: the expression has free variables (x), so it has no value yet; give them values, or compile it with jit. Functions given to grad, jit and vmap see variables: choose with `where`, not with the value."
         (fun () -> eval (x + 1.0) |> ignore)
 
 [<Test>]
