@@ -125,20 +125,23 @@ module internal Compute =
                                for q in rightFree do
                                    element (leftBatch[b] + p) (rightBatch[b] + q) |] }
 
-    /// For every position of the result, and of the kernel: the place in x's spatial axes, or -1 where x counts as +0.
-    let private taps (c: Convolution) (x: int[]) (kernel: int[]) (result: int[]) : int[][] =
-        let along axis o k =
-            let p = o * c.Strides[axis] + k * c.RightDilation[axis] - c.PadLow[axis]
-            let struct (place, hole) = Math.DivRem(p, c.LeftDilation[axis])
-            if p >= 0 && hole = 0 && place < x[axis] then place else -1
-        let extend (outer: int[][]) axis =
+    /// For every position of the result: the positions of the kernel that take part, each with the place in x's spatial axes
+    /// that it meets, or -1 beyond x's borders, where x counts as +0. What falls between the elements of a dilated x has no part.
+    let private taps (c: Convolution) (x: int[]) (kernel: int[]) (result: int[]) : struct (int * int)[][] =
+        let along axis o =
+            [| for k in 0 .. kernel[axis] - 1 do
+                   let p = o * c.Strides[axis] + k * c.RightDilation[axis] - c.PadLow[axis]
+                   if p % c.LeftDilation[axis] = 0 then
+                       let place = p / c.LeftDilation[axis]
+                       struct (k, (if place >= 0 && place < x[axis] then place else -1)) |]
+        let extend (outer: struct (int * int)[][]) axis =
             [| for line in outer do
                    for o in 0 .. result[axis] - 1 do
-                       [| for place in line do
-                              for k in 0 .. kernel[axis] - 1 do
-                                  let p = along axis o k
-                                  if place < 0 || p < 0 then -1 else place * x[axis] + p |] |]
-        Array.fold extend [| [| 0 |] |] [| 0 .. x.Length - 1 |]
+                       [| for struct (before, place) in line do
+                              for struct (k, p) in along axis o do
+                                  let inside = place >= 0 && p >= 0
+                                  struct (before * kernel[axis] + k, (if inside then place * x[axis] + p else -1)) |] |]
+        Array.fold extend [| [| struct (0, 0) |] |] [| 0 .. x.Length - 1 |]
 
     let conv (c: Convolution) (d: DType) (left: int[]) (right: int[]) (result: int[]) (x: Array) (w: Array) : Array =
         let positions = taps c left[2..] right[2..] result[2..]
@@ -149,12 +152,15 @@ module internal Compute =
             { new OnNumbers<Array> with
                 member _.Of<'T when 'T: unmanaged>(n: Numbers<'T>) =
                     let xs, ws = x :?> 'T[], w :?> 'T[]
-                    let element b o (places: int[]) =
+                    let element b o (taps: struct (int * int)[]) =
                         let first = b * left[1] + o / outputs * channels
-                        let input k =
-                            let place = places[k % kernel]
-                            if place < 0 then n.Zero else xs[(first + k / kernel) * space + place]
-                        Sums.contract n (channels * kernel) input (fun k -> ws[o * channels * kernel + k])
+                        let input i =
+                            let struct (_, place) = taps[i % taps.Length]
+                            if place < 0 then n.Zero else xs[(first + i / taps.Length) * space + place]
+                        let weight i =
+                            let struct (k, _) = taps[i % taps.Length]
+                            ws[(o * channels + i / taps.Length) * kernel + k]
+                        Sums.contract n (channels * taps.Length) input weight
                     [| for b in 0 .. left[0] - 1 do
                            for o in 0 .. right[0] - 1 do
                                for places in positions do

@@ -55,10 +55,8 @@ module internal OwnKernels =
                 let low = Array.init t.Rank (fun a -> if a = axis then at else 0)
                 p.Place(x, target, t.Shape, low, Array.create t.Rank 1)
                 at <- at + x.Shape[axis]
-        | Op.Movement(Movement.Pad(low, _, interior)) ->
-            let target = p.Temporary t
-            p.Place(Op.broadcast t.Shape t.Inputs[1], target, t.Shape, Array.zeroCreate t.Rank, Array.create t.Rank 1)
-            p.Place(t.Inputs[0], target, t.Shape, low, interior |> Array.map ((+) 1))
+        | Op.Movement(Movement.Pad _) -> p.Padded t |> ignore
+        | Op.Conv c -> LowerConv.add p c t
         | Op.Indexing(Indexing.ScatterAdd(0, 0)) ->
             let x, picks, updates = p.Realise t.Inputs[0], p.Realise t.Inputs[1], p.Realise t.Inputs[2]
             let inner = t.Count / max 1 t.Shape[0]
@@ -70,7 +68,6 @@ module internal OwnKernels =
         | Op.Indexing(Indexing.ScatterAdd _ | Indexing.DynamicUpdate)
         | Op.ArgReduce _
         | Op.CumSum _
-        | Op.Conv _
         | Op.Sort _
         | Op.TopK _
         | Op.Scan _ -> reference p t

@@ -7,7 +7,15 @@ open System.Collections.Generic
 type internal Planner(inputs: Tensor[], isFree: HashSet<Hash>) =
     let buffers, kernels = List<PlanBuffer>(), List<Kernel>()
     let home = Dictionary<Hash, int>() // where a stored expression lives
+    let contents = Dictionary<struct (int * string), Tensor>()
     let calls = Dictionary<Hash, int[]>() // the same for primitives with several results
+
+    /// Constants may also come up while planning.
+    let isFreeOf (t: Tensor) =
+        isFree.Contains t.Hash
+        || (match t.Op with
+            | Op.Const _ -> true
+            | _ -> false)
 
     let newBuffer dtype length place =
         buffers.Add { DType = dtype; Length = length; Place = place }
@@ -45,7 +53,7 @@ type internal Planner(inputs: Tensor[], isFree: HashSet<Hash>) =
     member p.Nest
         (kind, extents: int[], fixedAxes, computes: HashSet<Hash>, build: NestBuilder -> int[] -> unit, label)
         =
-        let mayCompute (t: Tensor) = computes.Contains t.Hash || isFree.Contains t.Hash || Form.isView t
+        let mayCompute (t: Tensor) = computes.Contains t.Hash || isFreeOf t || Form.isView t
         let rec attempt (extents: int[]) tries =
             if tries > 200 then invalidOp $"lower: {label} keeps asking for other loops (this is a mistake in Nanograd)"
             let b = NestBuilder(kind, extents, fixedAxes, memory, mayCompute)
@@ -70,7 +78,7 @@ type internal Planner(inputs: Tensor[], isFree: HashSet<Hash>) =
         | ValueNone ->
             match t.Op with
             | Op.Indexing _ -> ()
-            | _ when Form.isView t || isFree.Contains t.Hash -> ()
+            | _ when Form.isView t || isFreeOf t -> ()
             | _ ->
                 invalidOp
                     $"lower: {Print.name t} {Shape.describe t} is used before it is computed (this is a mistake in Nanograd)"
@@ -96,7 +104,7 @@ type internal Planner(inputs: Tensor[], isFree: HashSet<Hash>) =
         let rec follow (extents: int[]) (axisOf: int[]) (f: Form) (node: Tensor) =
             match memory node with
             | ValueSome b -> Some(b, extents, axisOf, f)
-            | ValueNone when not (Form.isView node) || isFree.Contains node.Hash -> None
+            | ValueNone when not (Form.isView node) || isFreeOf node -> None
             | ValueNone ->
                 match Form.follow extents node f with
                 | Mapped.To next -> follow extents axisOf next node.Inputs[0]
@@ -135,3 +143,25 @@ type internal Planner(inputs: Tensor[], isFree: HashSet<Hash>) =
                     i |> Array.mapi (fun a f -> Form.add (Form.constant extents.Length low[a]) (Form.scale step[a] f))
                 b.Store(b.Lower(x, whole), target, Form.linear extents.Length shape moved)
         p.Nest(NestKind.Rows, [| x.Count |], 0, HashSet(), build, Print.name x)
+
+    /// The expression that stands for what is in a buffer.
+    member p.Content(buffer: int, shape: int[]) : Tensor =
+        let key = struct (buffer, Shape.show shape)
+        match contents.TryGetValue key with
+        | true, t -> t
+        | _ ->
+            let t = Op.input $"b{buffer}" buffers[buffer].DType shape
+            contents[key] <- t
+            home[t.Hash] <- buffer
+            t
+
+    /// The buffer of a Pad, which is written now if it was not before.
+    member p.Padded(t: Tensor) : int =
+        match memory t, t.Op with
+        | ValueSome b, _ -> b
+        | ValueNone, Op.Movement(Movement.Pad(low, _, interior)) ->
+            let target = p.Temporary t
+            p.Place(Op.broadcast t.Shape t.Inputs[1], target, t.Shape, Array.zeroCreate t.Rank, Array.create t.Rank 1)
+            p.Place(t.Inputs[0], target, t.Shape, low, interior |> Array.map ((+) 1))
+            target
+        | ValueNone, _ -> invalidArg "t" "not a pad"
