@@ -381,6 +381,20 @@ and [<Sealed; AllowNullLiteral; StructuredFormatDisplay("{Display}")>] Tensor
     interface IEquatable<Tensor> with
         member t.Equals(o) = not (isNull o) && t.Hash = o.Hash
 
+/// Told how expressions come about and what programs computed, while somebody debugs (Watching.fs).
+[<AbstractClass; AllowNullLiteral>]
+type internal Watcher() =
+    [<DefaultValue>] static val mutable private current: Watcher
+    /// null, unless somebody debugs.
+    static member Current with get () = Watcher.current and set (w: Watcher) = Watcher.current <- w
+    /// What this thread builds from now on is for the derivative of `node` (null: of none). Gives what was said before.
+    static member Derive(node: Tensor) : Tensor = match Watcher.current with null -> null | w -> w.Deriving node
+    /// `t` was built: anew (null), or as `original` on other operands.
+    abstract Built: t: Tensor * original: Tensor -> unit
+    abstract Deriving: node: Tensor -> Tensor
+    /// A program gave `results`, which are the values of `expressions`.
+    abstract Computed: results: Storage[] * expressions: Func<Tensor[]> -> unit
+
 // ------------------------------------------------------------------------------------------------ shapes and their errors
 /// A shape or type mistake, found when the expression is built. The message reads `op: required, got ...; hint`.
 [<Sealed>]
@@ -438,7 +452,8 @@ module Shape =
 /// ShapeException that says what was required and what was got. They normalise only what is always true: types, broadcasting, no-ops.
 [<RequireQualifiedAccess>]
 module Op =
-    let private node op inputs dtype shape = Tensor(op, inputs, dtype, shape)
+    let private seen (original: Tensor) (t: Tensor) = (match Watcher.Current with null -> () | w -> w.Built(t, original)); t
+    let private node op inputs dtype shape = Tensor(op, inputs, dtype, shape) |> seen null
     let mutable private inputs = 0L
     let private checkCount op (shape: int[]) =
         if Array.exists (fun e -> e < 0) shape then
@@ -799,7 +814,8 @@ module Op =
         checkOperands "checkpoint" l operands
         call (Op.Checkpoint l) operands (l.Results[0].DType, l.Results[0].Shape)
     /// The same primitive on other operands of the same types and shapes: how graph transformations rebuild a node.
-    let rebuild (t: Tensor) (inputs: Tensor[]) = if Array.forall2 (fun a b -> obj.ReferenceEquals(a, b)) t.Inputs inputs then t else node t.Op inputs t.DType t.Shape
+    let rebuild (t: Tensor) (inputs: Tensor[]) =
+        if Array.forall2 (fun a b -> obj.ReferenceEquals(a, b)) t.Inputs inputs then t else Tensor(t.Op, inputs, t.DType, t.Shape) |> seen t
 
 // ------------------------------------------------------------------------------------------------ printing
 /// Walking expressions, however deep, without recursion.

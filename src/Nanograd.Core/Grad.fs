@@ -32,6 +32,7 @@ module Grad =
             outputs
             cotangents
         checkFloat "vjp" "the variables" wrt
+        let outside = Watcher.Derive null
         let order = Graph.topological outputs
         let index = Dictionary<Hash, int>(order.Length)
         order |> Array.iteri (fun i t -> index[t.Hash] <- i)
@@ -61,6 +62,7 @@ module Grad =
         Array.iter2 (fun (y: Tensor) c -> flow index[y.Hash] c) outputs cotangents
         for i in order.Length - 1 .. -1 .. 0 do
             let t = order[i]
+            Watcher.Derive t |> ignore
             match ofCalls.TryGetValue i with
             | true, given ->
                 let wanted = t.Inputs |> Array.mapi (fun k x -> active[place i k] && DType.isFloat x.DType)
@@ -86,6 +88,7 @@ module Grad =
                             match Calculus.operand t k c with
                             | ValueSome d -> flow (place i k) d
                             | ValueNone -> ()
+        Watcher.Derive outside |> ignore
         wrt
         |> Array.map (fun v ->
             match index.TryGetValue v.Hash with

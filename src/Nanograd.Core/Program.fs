@@ -159,6 +159,9 @@ module Program =
                     Array.iter2 (fun (l: Tensor) i -> replacements[l.Hash] <- i) literals inputs
                     compile inputs (Substitute.apply replacements pending) (Array.create inputs.Length false))
             let results = program.Run(literals |> Array.map storage)
+            match Watcher.Current with
+            | null -> ()
+            | watcher -> watcher.Computed(results, (fun () -> pending))
             let values = Dictionary<Hash, Tensor>()
             Array.iter2 (fun (t: Tensor) (s: Storage) -> values[t.Hash] <- Op.literal s t.Shape) pending results
             roots |> Array.map (fun r -> if isValue r then r else values[r.Hash])

@@ -75,7 +75,20 @@ module internal Jit =
                 let compiled = cache.GetOrAdd(signature, make)
                 if known then Program.countHit ()
                 let arguments = apart count (values |> Array.map Program.storage)
+                // Whoever watches computes the results once more, step by step: from copies of what is donated.
+                let copies =
+                    match Watcher.Current with
+                    | null -> [||]
+                    | _ ->
+                        values
+                        |> Array.mapi (fun i v ->
+                            if i < count then Op.literal (Buffers.copy arguments[i]) v.Shape else v)
                 let results = compiled.Program.Run(Array.append arguments compiled.Captured) |> close count arguments
+                match Watcher.Current with
+                | null -> ()
+                | watcher ->
+                    if copies.Length = values.Length then
+                        watcher.Computed(results, (fun () -> Tree.leaves (f (Tree.rebuild argument copies))))
                 let templates = Tree.leaves compiled.Output
                 Tree.rebuild compiled.Output (Array.map2 (fun (t: Tensor) s -> Op.literal s t.Shape) templates results)
 
