@@ -22,8 +22,6 @@ type Rule =
         Stage: Stage
         /// The kind of node that it rewrites (see Patterns.head).
         Head: int
-        /// True if the node's first operand must have no other user, because the operand is done again in another form.
-        Sole: bool
         Apply: Tensor -> Tensor voption
         /// A left side, made of two f64[2,3,4] and one f64[4,5]: what a property test starts from.
         Sample: Tensor -> Tensor -> Tensor -> Tensor
@@ -60,15 +58,14 @@ module internal Patterns =
         | Op.Checkpoint _ -> 13
         | Op.Item _ -> 14
 
-    /// One more than the largest head, and the head of loops.
-    let heads, loopHead = 128, 11
+    /// One more than the largest head.
+    let heads = 128
 
     let private rule family head name sample apply =
         { Name = name
           Family = family
           Stage = Stage.Always
           Head = head
-          Sole = false
           Apply = apply
           Sample = sample }
 
@@ -84,7 +81,6 @@ module internal Patterns =
 
     let compileOnly r = { r with Stage = Stage.Compile }
     let relaxed r = { r with Stage = Stage.Relaxed }
-    let sole r = { r with Sole = true }
 
     /// `v` everywhere, like `x`.
     let like (x: Tensor) (v: float) = Calculus.fill x.DType x.Shape v

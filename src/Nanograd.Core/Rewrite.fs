@@ -3,6 +3,31 @@ namespace Nanograd
 open System
 open System.Collections.Generic
 
+/// One step of the rewriter: a rule, and the expression before and after it.
+[<NoComparison>]
+type RewriteStep = { Rule: string; Before: Tensor; After: Tensor }
+
+/// What the rewriter did: the results, and every step in order. Printed, it is a derivation.
+[<NoComparison>]
+type RewriteTrace =
+    {
+        Results: Tensor[]
+        Steps: RewriteStep[]
+    }
+
+    /// The rules that fired, with how often each did, the most frequent first.
+    member t.Counts = t.Steps |> Array.countBy (fun s -> s.Rule) |> Array.sortByDescending snd
+
+    override t.ToString() =
+        let limit = 100
+        let text (x: Tensor) = (Print.algebra x).Replace("\n", "\n        ")
+        let lines =
+            t.Steps
+            |> Seq.truncate limit
+            |> Seq.mapi (fun i s -> $"{i + 1}. {s.Rule}\n        {text s.Before}\n      = {text s.After}")
+        let more = if t.Steps.Length > limit then [ $"... ({t.Steps.Length - limit} more steps)" ] else []
+        String.Join("\n", Seq.append lines more)
+
 /// Simplification by the rule tables: bottom-up to a fixed point, without recursion.
 [<RequireQualifiedAccess>]
 module Rewrite =
@@ -31,95 +56,6 @@ module Rewrite =
             )
         Array.map2 Array.append (table isForReaders) (table isKept)
 
-    /// How often each rule fired.
-    type private Counts = Dictionary<string, int>
-
-    /// The number of users of each node.
-    let private usesOf (roots: Tensor[]) =
-        let uses = Dictionary<Hash, int>()
-        let count (t: Tensor) =
-            uses[t.Hash] <-
-                1
-                + (match uses.TryGetValue t.Hash with
-                   | true, n -> n
-                   | _ -> 0)
-        for t in Graph.topological roots do
-            Array.iter count t.Inputs
-        Array.iter count roots
-        uses
-
-    let private firstMatch (rules: Rule[]) (isSole: Tensor -> bool) (counts: Counts) (t: Tensor) : Tensor voption =
-        let mutable result, i = ValueNone, 0
-        while i < rules.Length do
-            let r = rules[i]
-            i <- i + 1
-            if not r.Sole || isSole t.Inputs[0] then
-                match r.Apply t with
-                | ValueSome y when y <> t ->
-                    counts[r.Name] <-
-                        1
-                        + (match counts.TryGetValue r.Name with
-                           | true, n -> n
-                           | _ -> 0)
-                    result <- ValueSome y
-                    i <- rules.Length
-                | _ -> ()
-        result
-
-    /// One descent: every node gets its normal form once; what a rule makes is brought to normal form before its users
-    /// see it. Notes the kinds of nodes in `seen`.
-    let private descend
-        (table: Table)
-        (isSole: Tensor -> bool)
-        (inner: Tensor -> Tensor)
-        (counts: Counts)
-        (seen: bool[])
-        (roots: Tensor[])
-        =
-        let normal, becomes = Dictionary<Hash, Tensor>(), Dictionary<Hash, Tensor>()
-        let stack = Stack<Tensor>()
-        let find h =
-            match normal.TryGetValue h with
-            | true, n -> ValueSome n
-            | _ -> ValueNone
-        let settle (t: Tensor) (same: Tensor) =
-            seen[head same.Op] <- true
-            normal[same.Hash] <- same
-            if not (obj.ReferenceEquals(t, same)) then normal[t.Hash] <- same
-        let step (t: Tensor) (operands: Tensor[]) = // t is on top; its operands are normal
-            let same = inner (Op.rebuild t operands)
-            match (if obj.ReferenceEquals(t, same) then ValueNone else find same.Hash) with
-            | ValueSome known -> normal[t.Hash] <- known
-            | ValueNone ->
-                match firstMatch table[head same.Op] isSole counts same with
-                | ValueSome y when normal.ContainsKey y.Hash || not (becomes.ContainsKey y.Hash) ->
-                    becomes[t.Hash] <- y
-                    becomes[same.Hash] <- y
-                    stack.Push y
-                | _ -> settle t same // no rule, or one that undoes another: the later one is not heard
-        let visit (t: Tensor) =
-            match becomes.TryGetValue t.Hash with
-            | true, y ->
-                (match find y.Hash with
-                 | ValueSome n -> normal[t.Hash] <- n
-                 | ValueNone -> stack.Push y)
-            | _ ->
-                let operands = Array.zeroCreate t.Inputs.Length
-                let mutable isReady = true
-                for i in 0 .. operands.Length - 1 do
-                    match find t.Inputs[i].Hash with
-                    | ValueSome n -> operands[i] <- n
-                    | ValueNone ->
-                        isReady <- false
-                        stack.Push t.Inputs[i]
-                if isReady then step t operands
-        for root in roots do
-            stack.Push root
-            while stack.Count > 0 do
-                let t = stack.Peek()
-                if normal.ContainsKey t.Hash then stack.Pop() |> ignore else visit t
-        roots |> Array.map (fun r -> normal[r.Hash])
-
     // ------------------------------------------------------------------------------------------------ loops
 
     /// What two loops must share to be one: operands, extents and the way their carries go.
@@ -130,7 +66,7 @@ module Rewrite =
 
     /// Loops over the same operands with the same carries become one with the outputs of all; outputs that nobody reads
     /// go. The gradient of a loop runs it again for the values that it needs: this makes the two runs one.
-    let private mergeLoops (counts: Counts) (roots: Tensor[]) : Tensor[] =
+    let private mergeLoops (roots: Tensor[]) : Tensor[] =
         let order = Graph.topological roots
         let groups = Dictionary<Hash, List<Tensor>>() // results that are read, by loop key
         for t in order do
@@ -161,8 +97,6 @@ module Rewrite =
                             | _ -> [||]
                         if not (merged.ContainsKey key) then
                             let results = Array.append s.Body.Results[.. s.Carried - 1] outputs
-                            if results.Length <> s.Body.Results.Length then
-                                counts["loops: one loop of several, without unread outputs"] <- 1
                             let body = if results = s.Body.Results then s.Body else Lambda.make s.Body.Params results
                             merged[key] <-
                                 Op.scan { s with Body = body } (call.Inputs |> Array.map (fun x -> rebuilt[x.Hash]))
@@ -174,60 +108,64 @@ module Rewrite =
 
     // ------------------------------------------------------------------------------------------------ the driver
 
-    let private solePasses = 4
-    let private soleHeads = rules |> List.filter (fun r -> r.Sole) |> List.map (fun r -> r.Head) |> Array.ofList
+    /// A step that is refused now may pay when others have been taken: so often is that looked for.
+    let private passes = 8
 
-    let rec private run (enter: bool) (table: Table) (counts: Counts) (roots: Tensor[]) : Tensor[] =
+    let private isLoop (t: Tensor) =
+        match t.Op with
+        | Op.Scan _ -> true
+        | _ -> false
+
+    let rec private run (isForReaders: bool) (table: Table) (fired: Rule -> Tensor -> Tensor -> unit) (roots: Tensor[]) =
         let bodies = Dictionary<Hash, Lambda>()
         let simplified (l: Lambda) =
             match bodies.TryGetValue l.Hash with
             | true, known -> known
             | _ ->
-                let results = run enter table counts l.Results
-                let body =
-                    if Array.forall2 (fun (a: Tensor) b -> a = b) results l.Results then
-                        l
-                    else
-                        Lambda.make l.Params results
+                let results: Tensor[] = run isForReaders table fired l.Results
+                let body = if results = l.Results then l else Lambda.make l.Params results
                 bodies[l.Hash] <- body
+                bodies[body.Hash] <- body
                 body
-        let withOp (t: Tensor) op = Tensor(op, t.Inputs, t.DType, t.Shape)
+        let withOp (t: Tensor) (l: Lambda) (op: Lambda -> Op) =
+            let body = simplified l
+            if obj.ReferenceEquals(body, l) then t else Tensor(op body, t.Inputs, t.DType, t.Shape)
         let inner (t: Tensor) =
             match t.Op with
-            | _ when not enter -> t // names for readers stand for their bodies
-            | Op.Scan s -> withOp t (Op.Scan { s with Body = simplified s.Body })
-            | Op.Custom c -> withOp t (Op.Custom { c with Body = simplified c.Body })
-            | Op.Checkpoint l -> withOp t (Op.Checkpoint(simplified l))
+            | _ when isForReaders -> t // names for readers stand for their bodies
+            | Op.Scan s -> withOp t s.Body (fun body -> Op.Scan { s with Body = body })
+            | Op.Custom c -> withOp t c.Body (fun body -> Op.Custom { c with Body = body })
+            | Op.Checkpoint l -> withOp t l Op.Checkpoint
             | _ -> t
-        // Rules that redo their operand fire only where nobody else uses it; whether so is seen between descents.
-        let rec passes n (roots: Tensor[]) =
-            let uses = usesOf roots
-            let isSole (t: Tensor) =
-                match uses.TryGetValue t.Hash with
-                | true, 1 -> true
-                | _ -> false
-            let next = descend table isSole inner counts (Array.zeroCreate heads) roots
-            if n = 1 || Array.forall2 (fun (a: Tensor) b -> a = b) next roots then next else passes (n - 1) next
-        let seen = Array.zeroCreate heads
-        let first = descend table (fun _ -> false) inner counts seen roots
-        let merged = if seen[loopHead] then mergeLoops counts first else first
-        if Array.exists (fun h -> seen[h]) soleHeads then passes solePasses merged else merged
+        let rec settle n (roots: Tensor[]) =
+            let descent = Descent(table, not isForReaders, inner, fired, roots)
+            let next = descent.Results
+            let merged = if not isForReaders && Array.exists isLoop (Graph.topological next) then mergeLoops next else next
+            let isDone = merged = roots || (descent.Refused = 0 && merged = next)
+            if isDone || n = 1 then merged else settle (n - 1) merged
+        settle passes roots
+
+    /// One descent over programs without loops, to look at: for tests.
+    let internal descend (roots: Tensor[]) = Descent(compiling, true, id, (fun _ _ _ -> ()), roots)
+
+    let private silent (_: Rule) (_: Tensor) (_: Tensor) = ()
 
     /// Graphs beyond this are long chains that somebody evaluates once: rewriting them would take longer than running them.
     let private worthwhile = 250_000
 
     /// The same values (within rounding) by a program that is nowhere slower: what the compiler starts from.
     let simplify (roots: Tensor[]) : Tensor[] =
-        if (Graph.topological roots).Length > worthwhile then roots else run true compiling (Counts()) roots
+        if (Graph.topological roots).Length > worthwhile then roots else run false compiling silent roots
 
-    /// `simplify`, and the rules that fired, with how often each did.
-    let trace (roots: Tensor[]) : Tensor[] * (string * int) list =
-        let counts = Counts()
-        let results = run true compiling counts roots
-        results, [ for pair in counts -> pair.Key, pair.Value ] |> List.sortByDescending snd
+    /// `simplify`, and every step of it.
+    let trace (roots: Tensor[]) : RewriteTrace =
+        let steps = List<RewriteStep>()
+        let note (r: Rule) before after = steps.Add { Rule = r.Name; Before = before; After = after }
+        let results = run false compiling note roots
+        { Results = results; Steps = steps.ToArray() }
 
     /// The expression as a person would write it, for printing. It may differ for infinities and NaN; long expressions
     /// are only simplified.
     let pretty (t: Tensor) : Tensor =
         let isShort = (Graph.topological [ t ]).Length <= 5000
-        (run false (if isShort then displaying else compiling) (Counts()) [| t |])[0]
+        (run true (if isShort then displaying else compiling) silent [| t |])[0]

@@ -86,7 +86,6 @@ module internal ContractionRules =
                           ignore t
                           single r (Array.append inner (axes |> Array.map (fun a -> places[a]))) source
                       | _ -> none)
-              |> sole // with another user the inner one is computed anyhow
               reduceRule
                   r
                   $"{name}-reshape: all elements in any shape"
@@ -270,8 +269,7 @@ module internal ContractionRules =
                           some (Op.dot swapped x.Inputs[1] x.Inputs[0])
                       else
                           none
-                  | _ -> none)
-          |> sole ]
+                  | _ -> none) ]
 
     /// The family, in the order in which rules are tried.
     let rules = reductions @ dots

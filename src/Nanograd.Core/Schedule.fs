@@ -25,31 +25,7 @@ module Schedule =
     let private budget = 400
 
     /// Rough number of machine operations per element.
-    let cost (t: Tensor) =
-        match t.Op with
-        | Op.Unary u ->
-            match u with
-            | Unary.Exp -> 16
-            | Unary.Log
-            | Unary.Expm1
-            | Unary.Log1p -> 24
-            | Unary.Sin
-            | Unary.Cos
-            | Unary.Atan
-            | Unary.Tanh -> 28
-            | Unary.Erf -> 40
-            | Unary.Sqrt
-            | Unary.Rsqrt
-            | Unary.Sign -> 4
-            | Unary.Neg
-            | Unary.Abs
-            | Unary.Floor
-            | Unary.Ceil
-            | Unary.Round
-            | Unary.Not -> 1
-        | Op.RandomBits -> 130
-        | Op.Binary(Binary.Pow | Binary.Rem) -> 30
-        | _ -> 1
+    let cost (t: Tensor) = Cost.perElement t
 
     /// Elementwise expressions and lookups: what a loop body can hold. Reductions of rows come with them.
     let isLight (t: Tensor) =
