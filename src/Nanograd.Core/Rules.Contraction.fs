@@ -66,7 +66,9 @@ module internal ContractionRules =
                       |> fun t -> Op.reduce r [ 0 ] (Op.reshape [| 1; 8 |] t))
                   (fun _ x axes ->
                       let solid = axes |> Array.filter (fun a -> x.Shape[a] <> 1)
-                      if solid.Length = axes.Length then
+                      // Columns take the elementwise expressions that they reduce into their kernel: no view between.
+                      let isColumns = solid.Length > 0 && axes[axes.Length - 1] < x.Rank - 1
+                      if solid.Length = axes.Length || isColumns then
                           none
                       else
                           let units = Array.except solid axes

@@ -81,6 +81,26 @@ let ``simplify makes no program costlier: any`` (p: TameProgram) = costsNoMore p
 [<Law 200>]
 let ``simplify makes no program costlier: integers`` (p: WholeProgram) = costsNoMore p
 
+/// Bytes that the kernels of a plan read and write.
+let private traffic (roots: Tensor[]) =
+    let _, inputs, outputs = abstracted roots
+    let plan = Lower.plan inputs outputs
+    let bytes b = float plan.Buffers[b].Length * float (DType.size plan.Buffers[b].DType)
+    plan.Kernels
+    |> Array.sumBy (fun k -> let struct (read, written) = Kernel.touches k in Array.sumBy bytes (Array.append read written))
+
+/// How kernels are cut is a heuristic: what is simpler is now and then cut worse. So this law is one of many programs.
+[<Test>]
+let ``simplified programs move less memory`` () =
+    let tried = cases 500
+    let both =
+        [ for seed in 1..tried do
+              let roots = Maker.make (if seed % 2 = 0 then Pool.Smooth DType.F64 else Pool.Tame) seed 12
+              traffic roots, traffic (Rewrite.simplify roots) ]
+    let worse = both |> List.filter (fun (before, after) -> after > before) |> List.length
+    Assert.That(List.sumBy snd both, Is.LessThan(List.sumBy fst both))
+    Assert.That(100 * worse, Is.LessThan(2 * tried), $"{worse} of {tried} programs move more memory")
+
 [<Law 200>]
 let ``the rewriter counts users rightly`` (p: TameProgram) =
     let descent = Rewrite.descend p.Roots
