@@ -150,12 +150,9 @@ module Rewrite =
 
     let private silent (_: Rule) (_: Tensor) (_: Tensor) = ()
 
-    /// Graphs beyond this are long chains that somebody evaluates once: rewriting them would take longer than running them.
-    let private worthwhile = 250_000
-
     /// The same values (within rounding) by a program that is nowhere slower: what the compiler starts from.
     let simplify (roots: Tensor[]) : Tensor[] =
-        if (Graph.topological roots).Length > worthwhile then roots else run false compiling silent roots
+        run false compiling silent roots
 
     /// `simplify`, and every step of it.
     let trace (roots: Tensor[]) : RewriteTrace =
