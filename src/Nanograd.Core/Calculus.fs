@@ -157,7 +157,7 @@ module Calculus =
     // ------------------------------------------------------------------------------------------------ reductions
 
     /// A reduced tensor, stretched again to the shape before the reduction.
-    let private restore (x: Tensor) (axes: int[]) (c: Tensor) =
+    let internal restore (x: Tensor) (axes: int[]) (c: Tensor) =
         let kept = x.Shape |> Array.mapi (fun i e -> if Array.contains i axes then 1 else e)
         c |> Op.reshape kept |> Op.broadcast x.Shape
 
@@ -180,13 +180,17 @@ module Calculus =
         let rec double k y = if k >= n then y else double (2 * k) (y * shift k y)
         if n = 0 then x else double 1 (shift 1 x)
 
-    let private product (x: Tensor) (axes: int[]) (c: Tensor) =
+    /// For every element the product of all others that are reduced with it.
+    let internal productOfOthers (x: Tensor) (axes: int[]) =
         let kept = [| for i in 0 .. x.Rank - 1 do if not (Array.contains i axes) then i |]
         let order = Array.append kept axes
         let moved = Op.permute order x
-        let flat = Op.reshape [| Shape.count c.Shape; axes |> Array.fold (fun n a -> n * x.Shape[a]) 1 |] moved
+        let extent (axes: int[]) = axes |> Array.fold (fun n a -> n * x.Shape[a]) 1
+        let flat = Op.reshape [| extent kept; extent axes |] moved
         let others = productBefore flat * Op.reverse [ 1 ] (productBefore (Op.reverse [ 1 ] flat))
-        restore x axes c * Op.permute (inverse order) (Op.reshape moved.Shape others)
+        Op.permute (inverse order) (Op.reshape moved.Shape others)
+
+    let private product (x: Tensor) (axes: int[]) (c: Tensor) = restore x axes c * productOfOthers x axes
 
     let private reduction (r: Reduction) (x: Tensor) (axes: int[]) (t: Tensor) (c: Tensor) : Tensor =
         match r with

@@ -74,6 +74,15 @@ module Lambda =
         let parameters = Seq.append captured variables |> Seq.map (fun t -> t.DType, t.Shape) |> Seq.toArray
         make parameters body, captured.ToArray()
 
+    /// The parameters of a function, as they stand in its body.
+    let parameters (l: Lambda) : Tensor[] = l.Params |> Array.mapi (fun i (d, s) -> Op.parameter i d s)
+
+    /// A function of `variables` whose results are made of them alone (and of constants): nothing is captured.
+    let ofVariables (variables: Tensor[]) (results: Tensor[]) : Lambda =
+        let replacements = Dictionary<Hash, Tensor>()
+        variables |> Array.iteri (fun i v -> replacements[v.Hash] <- Op.parameter i v.DType v.Shape)
+        make (variables |> Array.map (fun v -> v.DType, v.Shape)) (Substitute.apply replacements results)
+
     /// The body with `operands` in place of the parameters.
     let apply (l: Lambda) (operands: Tensor[]) : Tensor[] =
         if operands.Length <> l.Params.Length then
