@@ -6,7 +6,7 @@ open System.Globalization
 open System.Text
 
 /// What the elements of a value are like.
-type Range =
+type ValueRange =
     {
         Count: int
         /// Of the finite elements; NaN where there are none.
@@ -34,7 +34,7 @@ type Range =
         |> fun parts -> String.Join(", ", parts)
 
 /// One operand of an expression that turned NaN or infinite.
-type OperandRange = { Expression: string; Kind: string; Range: Range }
+type OperandRange = { Expression: string; Kind: string; Range: ValueRange }
 
 /// The first expression that turned NaN or infinite although its operands were not.
 [<NoComparison; ReferenceEquality>]
@@ -46,7 +46,7 @@ type NonFinite =
         Algebra: string
         /// "NaN" or "infinite".
         Turned: string
-        Result: Range
+        Result: ValueRange
         Operands: OperandRange list
         /// Given values that the text names without being operands.
         Values: OperandRange list
@@ -142,7 +142,7 @@ type NonFiniteException(report: NonFiniteReport, message: string) =
 module internal NonFinite =
     // ---- looking at values
 
-    let private rangeOf (s: Storage) : Range =
+    let private rangeOf (s: Storage) : ValueRange =
         let mutable least, greatest = Double.PositiveInfinity, Double.NegativeInfinity
         let mutable nans, positive, negative = 0, 0, 0
         let inline see (x: float) =
@@ -248,7 +248,7 @@ module internal NonFinite =
                 $"{at}{value}"
 
     /// What usually helps.
-    let private hint (t: Tensor) (operands: Range[]) (turned: string) =
+    let private hint (t: Tensor) (operands: ValueRange[]) (turned: string) =
         let negative i = operands[i].Least < 0.0
         let zero i = operands[i].Least <= 0.0 && operands[i].Greatest >= 0.0
         let isF32 = t.DType = DType.F32
@@ -322,7 +322,7 @@ module internal NonFinite =
             roots
 
     /// Which operands bad elements of the result come from: elementwise, those that are bad at the same element (of a choice, the chosen).
-    let private sources (t: Tensor) (operands: Storage[]) (ranges: Range[]) (result: Storage) : bool[] =
+    let private sources (t: Tensor) (operands: Storage[]) (ranges: ValueRange[]) (result: Storage) : bool[] =
         if not (isElementwise t) || operands |> Array.exists (fun o -> o.Length <> result.Length) then
             ranges |> Array.map (fun r -> not r.IsFinite)
         else
@@ -346,7 +346,7 @@ module internal NonFinite =
         result
         range
         =
-        let fresh = range.NaNs > 0 && Array.forall (fun (r: Range) -> r.NaNs = 0) ranges
+        let fresh = range.NaNs > 0 && Array.forall (fun (r: ValueRange) -> r.NaNs = 0) ranges
         let turned = if fresh then "NaN" else "infinite"
         let describeOperand (o: Tensor) r = { Expression = brief names o; Kind = Shape.describe o; Range = r }
         let algebra = brief names t
