@@ -12,14 +12,14 @@ open Nanograd.Core.Tests.Programs
 
 /// A function of tensors with the shapes of its arguments and the range their elements are drawn from.
 [<NoEquality; NoComparison>]
-type private Example = { Function: Tensor[] -> Tensor; Shapes: int[][]; Ranges: (float * float)[] }
+type Example = { Function: Tensor[] -> Tensor; Shapes: int[][]; Ranges: (float * float)[] }
 
-let private weighted (y: Tensor) = // a scalar that every element counts in, each differently
+let weighted (y: Tensor) = // a scalar that every element counts in, each differently
     sum (reshape [| y.Count |] y * noise DType.F64 5 [| y.Count |])
 
 let private value (t: Tensor) = (interpreted t).[0].Float
 
-let private ranged (seed: int) (shape: int[]) (low, high) =
+let ranged (seed: int) (shape: int[]) (low, high) =
     numbers seed (Shape.count shape) |> Array.map (fun v -> low + (high - low) * (v + 1.0) / 2.0)
 
 /// The derivative of `f` at `at` in a random direction, symbolic against numeric.
@@ -58,7 +58,7 @@ let private check (what: string) (e: Example) =
 // ------------------------------------------------------------------------------------------------ elementwise
 
 /// Where a function of floats is smooth; None: it has no floats to differentiate.
-let private unaryRange (u: Unary) =
+let unaryRange (u: Unary) =
     match u with
     | Unary.Neg
     | Unary.Sin
@@ -79,7 +79,7 @@ let private unaryRange (u: Unary) =
     | Unary.Round -> Some(0.1, 0.4)
     | Unary.Not -> None
 
-let private binaryRanges (b: Binary) =
+let binaryRanges (b: Binary) =
     match b with
     | Binary.Add
     | Binary.Sub
@@ -137,7 +137,7 @@ let ``equal operands of max and min get half each`` () =
 
 // ------------------------------------------------------------------------------------------------ everything else
 
-let private smooth shapes f =
+let smooth shapes f =
     { Function = f
       Shapes = shapes
       Ranges = shapes |> Array.map (fun _ -> (-1.0, 1.0)) }
@@ -170,7 +170,7 @@ let private loop reverse (x: Tensor[]) =
     let r = Op.scan s (Array.append captured [| x[0]; x[1] |])
     r[0] + sumOver [ 0 ] r[1]
 
-let private examples: (string * Example) list =
+let examples: (string * Example) list =
     [ "reshape", smooth [| [| 2; 6 |] |] (fun x -> sin (reshape [| 3; 4 |] x[0]))
       "permute", smooth [| [| 2; 3; 4 |] |] (fun x -> sin (permute [| 2; 0; 1 |] x[0]))
       "broadcast", smooth [| [| 2; 1; 3 |] |] (fun x -> sin (broadcastTo [| 4; 2; 5; 3 |] x[0]))
@@ -218,8 +218,8 @@ let private examples: (string * Example) list =
       "gelu", smooth [| [| 3; 4 |] |] (fun x -> gelu x[0] + geluTanh x[0] + silu x[0] + softplus x[0])
       "variance", smooth [| [| 3; 4 |] |] (fun x -> rsqrt (varianceKeep [ 1 ] x[0] + 0.1)) ]
 
-let private exampleNames = examples |> List.map fst
-let private byName = dict examples
+let exampleNames = examples |> List.map fst
+let byName = dict examples
 
 [<TestCaseSource(nameof exampleNames)>]
 let ``rule`` (name: string) = check name byName[name]

@@ -11,19 +11,19 @@ open Nanograd.Core.Tests.Pool
 open Nanograd.Core.Tests.Programs
 
 /// What an operand's elements are drawn from.
-type private Elements =
+type Elements =
     | Number of DType
     /// Integers from 0 to bound - 1.
     | Below of DType * bound: int
 
 [<NoEquality; NoComparison>]
-type private Sample = { Operands: (Elements * int[])[]; Function: Tensor[] -> Tensor[] }
+type Sample = { Operands: (Elements * int[])[]; Function: Tensor[] -> Tensor[] }
 
 let private make (operands: (Elements * int[]) list) (f: Tensor[] -> Tensor[]) =
     { Operands = Array.ofList operands; Function = f }
 let private one operands (f: Tensor[] -> Tensor) = make operands (fun x -> [| f x |])
 
-let private typeOf (e: Elements) =
+let typeOf (e: Elements) =
     match e with
     | Number d -> d
     | Below(d, _) -> d
@@ -364,7 +364,7 @@ let private elementwise: (string * (Random -> Sample)) list =
           make [ Number DType.F32, [| 3 |] ] (fun x ->
               [| x[0]; Op.iota DType.F32 [| 3 |] 0; x[0] + Op.iota DType.F32 [| 3 |] 0; scalar 2.0 |]) ]
 
-let private samples =
+let samples =
     elementwise @ movements @ reductions @ [ "dot", contraction; "conv", convolution ] @ indexing @ calls
 
 let private names = samples |> List.map fst
