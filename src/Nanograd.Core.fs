@@ -958,6 +958,12 @@ module internal Weak =
         let float (t: Tensor) (other: Tensor) = if DType.isFloat t.DType || DType.isFloat other.DType then t else Op.cast DType.F32 t
         Op.binary Binary.Div (float x y) (float y x)
 
+/// Functions that are composed in later files (module Analytic), found by name, once.
+type internal Later<'f when 'f :> Delegate and 'f: not struct> private () =
+    static let found = Collections.Concurrent.ConcurrentDictionary<string, 'f>()
+    static member Find(name: string) =
+        found.GetOrAdd(name, fun n -> typeof<Tensor>.Assembly.GetType("Nanograd.Analytic").GetMethod(n, Reflection.BindingFlags.Static ||| Reflection.BindingFlags.Public ||| Reflection.BindingFlags.NonPublic).CreateDelegate<'f>())
+
 type Tensor with
     static member (+)(x: Tensor, y: Tensor) = Op.binary Binary.Add x y
     static member (+)(x: Tensor, y: float) = Op.binary Binary.Add x (number x y)
@@ -997,3 +1003,10 @@ type Tensor with
     static member Floor(x: Tensor) = Op.unary Unary.Floor x
     static member Ceiling(x: Tensor) = Op.unary Unary.Ceil x
     static member Round(x: Tensor) = Op.unary Unary.Round x
+    static member Truncate(x: Tensor) = Later<Func<Tensor, Tensor>>.Find("truncate").Invoke x
+    static member Log10(x: Tensor) = Later<Func<Tensor, Tensor>>.Find("log10").Invoke x
+    static member Asin(x: Tensor) = Later<Func<Tensor, Tensor>>.Find("asin").Invoke x
+    static member Acos(x: Tensor) = Later<Func<Tensor, Tensor>>.Find("acos").Invoke x
+    static member Sinh(x: Tensor) = Later<Func<Tensor, Tensor>>.Find("sinh").Invoke x
+    static member Cosh(x: Tensor) = Later<Func<Tensor, Tensor>>.Find("cosh").Invoke x
+    static member Atan2(y: Tensor, x: Tensor) = Later<Func<Tensor, Tensor, Tensor>>.Find("atan2").Invoke(y, x)

@@ -98,7 +98,7 @@ public partial class Tensor
             throw new InvalidOperationException($"Backward: only scalars can be differentiated, got {Nanograd.Shape.describe(Expression)}; reduce it with Sum() or Mean(), or pass a gradient.");
         }
 
-        var root = gradient is null ? Expression : Functions.sum(Expression * Nanograd.Grad.stopGradient(gradient.Expression));
+        var root = gradient is null ? Expression : Reductions.sum(Expression * Nanograd.Grad.stopGradient(gradient.Expression));
         var (leaves, results) = Lineage.Collect();
         if (leaves.Any(l => l.Leaf!.Source is { IsUsedUp: true }))
         {

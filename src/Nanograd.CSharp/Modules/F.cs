@@ -14,7 +14,7 @@ public static class F
     }
 
     /// <summary>x sigmoid(x).</summary>
-    public static Tensor SiLU(Tensor input) => Tensor.Make(n => Functions.silu(n[0]!), input);
+    public static Tensor SiLU(Tensor input) => Tensor.Make(n => Elementwise.silu(n[0]!), input);
 
     /// <summary>1 / (1 + exp(-x)).</summary>
     public static Tensor Sigmoid(Tensor input) => input.Sigmoid();
@@ -23,7 +23,7 @@ public static class F
     public static Tensor Tanh(Tensor input) => input.Tanh();
 
     /// <summary>log(1 + exp(x)).</summary>
-    public static Tensor Softplus(Tensor input) => Tensor.Make(n => Functions.softplus(n[0]!), input);
+    public static Tensor Softplus(Tensor input) => Tensor.Make(n => Elementwise.softplus(n[0]!), input);
 
     /// <summary>exp(x) over its sum along an axis.</summary>
     public static Tensor Softmax(Tensor input, int dim = -1) => input.Softmax(dim);

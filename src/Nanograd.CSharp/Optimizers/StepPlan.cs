@@ -155,7 +155,7 @@ internal sealed class StepPlan
         foreach (var bucket in _buckets)
         {
             var parameters = bucket.Slots.Select(s => s.Parameter.Expression).ToArray();
-            var gradients = bucket.Slots.Select(s => Functions.cast(s.Parameter.Expression.DType, s.Parameter.Source!.Expression)).ToArray();
+            var gradients = bucket.Slots.Select(s => Elementwise.cast(s.Parameter.Expression.DType, s.Parameter.Source!.Expression)).ToArray();
             var state = bucket.State.Select(s => s.Slot.State[s.Kind]).Select(n => Add("s", n.DType, n.Shape, true)).ToArray();
             var step = Add("step", CoreType.I32, [], false);
             var rate = Add("rate", CoreType.F32, [], false);

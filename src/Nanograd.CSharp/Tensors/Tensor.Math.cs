@@ -51,36 +51,36 @@ public partial class Tensor
     public Tensor Round() => Unary(Nanograd.Unary.Round);
 
     /// <summary>1 / (1 + exp(-x)).</summary>
-    public Tensor Sigmoid() => Make(Functions.sigmoid, this);
+    public Tensor Sigmoid() => Make(Elementwise.sigmoid, this);
 
     /// <summary>max(x, 0).</summary>
-    public Tensor Relu() => Make(Functions.relu, this);
+    public Tensor Relu() => Make(Elementwise.relu, this);
 
     /// <summary>Every element times itself.</summary>
-    public Tensor Square() => Make(Functions.square, this);
+    public Tensor Square() => Make(Elementwise.square, this);
 
     /// <summary>Every element to a power.</summary>
-    public Tensor Pow(double exponent) => Make(x => Functions.pow(x, Creation.full(DTypeModule.isFloat(x.DType) ? x.DType : CoreType.F32, [], exponent)), this);
+    public Tensor Pow(double exponent) => Make(x => Elementwise.pow(x, Creation.full(DTypeModule.isFloat(x.DType) ? x.DType : CoreType.F32, [], exponent)), this);
 
     /// <summary>Every element to the power of the other's.</summary>
-    public Tensor Pow(Tensor exponent) => Make(Functions.pow, this, exponent);
+    public Tensor Pow(Tensor exponent) => Make(Elementwise.pow, this, exponent);
 
     /// <summary>The elementwise larger; NaN wins.</summary>
-    public Tensor Maximum(Tensor other) => Make(Functions.maximum, this, other);
+    public Tensor Maximum(Tensor other) => Make(Elementwise.maximum, this, other);
 
     /// <summary>The elementwise smaller; NaN wins.</summary>
-    public Tensor Minimum(Tensor other) => Make(Functions.minimum, this, other);
+    public Tensor Minimum(Tensor other) => Make(Elementwise.minimum, this, other);
 
     /// <summary>Every element held between two bounds.</summary>
     public Tensor Clamp(double min, double max) => Make(
-        x => Functions.minimum(Functions.maximum(x, Creation.full(x.DType, [], min)), Creation.full(x.DType, [], max)), this);
+        x => Elementwise.minimum(Elementwise.maximum(x, Creation.full(x.DType, [], min)), Creation.full(x.DType, [], max)), this);
 
     /// <summary><paramref name="x"/> where the condition holds, else <paramref name="y"/>; all three broadcast.</summary>
     public static Tensor Where(Tensor condition, Tensor x, Tensor y) =>
-        Make(n => Functions.where(n[0]!, n[1]!, n[2]!), condition, x, y);
+        Make(n => Elementwise.where(n[0]!, n[1]!, n[2]!), condition, x, y);
 
     /// <summary>The sum of all elements.</summary>
-    public Tensor Sum() => Make(Functions.sum, this);
+    public Tensor Sum() => Make(Reductions.sum, this);
 
     /// <summary>Sums over one axis.</summary>
     public Tensor Sum(int axis, bool keepDim = false) => Sum([axis], keepDim);
@@ -92,20 +92,20 @@ public partial class Tensor
     public Tensor Prod() => Over(Reduction.Prod, All, false);
 
     /// <summary>The mean of all elements.</summary>
-    public Tensor Mean() => Make(Functions.mean, this);
+    public Tensor Mean() => Make(Reductions.mean, this);
 
     /// <summary>Means over one axis.</summary>
     public Tensor Mean(int axis, bool keepDim = false) => Mean([axis], keepDim);
 
     /// <summary>Means over axes, which disappear or (<paramref name="keepDim"/>) stay with extent 1.</summary>
     public Tensor Mean(int[] axes, bool keepDim = false) =>
-        Make(x => keepDim ? Functions.meanKeep(axes, x) : Functions.meanOver(axes, x), this);
+        Make(x => keepDim ? Reductions.meanKeep(axes, x) : Reductions.meanOver(axes, x), this);
 
     /// <summary>The variance over one axis: divided by n - 1, or by n when not <paramref name="unbiased"/>.</summary>
     public Tensor Var(int axis, bool unbiased = true, bool keepDim = false)
     {
         var n = Size(axis);
-        var variance = Make(x => Functions.varianceKeep([axis], x), this) * (unbiased ? n / (double)(n - 1) : 1.0);
+        var variance = Make(x => Reductions.varianceKeep([axis], x), this) * (unbiased ? n / (double)(n - 1) : 1.0);
         return keepDim ? variance : variance.Squeeze(axis);
     }
 
@@ -128,16 +128,16 @@ public partial class Tensor
     public Tensor Min(int[] axes, bool keepDim = false) => Over(Reduction.Min, axes, keepDim);
 
     /// <summary>The index (64-bit integer) of the first largest element along an axis.</summary>
-    public Tensor ArgMax(int axis) => Make(x => Functions.argMax(axis, x), this);
+    public Tensor ArgMax(int axis) => Make(x => Reductions.argMax(axis, x), this);
 
     /// <summary>Running sums along an axis.</summary>
-    public Tensor CumSum(int axis) => Make(x => Functions.cumSum(axis, x), this);
+    public Tensor CumSum(int axis) => Make(x => Reductions.cumSum(axis, x), this);
 
     /// <summary>exp(x) over its sum along an axis.</summary>
-    public Tensor Softmax(int axis) => Make(x => Functions.softmax(axis, x), this);
+    public Tensor Softmax(int axis) => Make(x => Reductions.softmax(axis, x), this);
 
     /// <summary>The logarithm of <see cref="Softmax"/>, exact for values far apart.</summary>
-    public Tensor LogSoftmax(int axis) => Make(x => Functions.logSoftmax(axis, x), this);
+    public Tensor LogSoftmax(int axis) => Make(x => Reductions.logSoftmax(axis, x), this);
 
     private int[] All => [.. Enumerable.Range(0, Rank)];
 
@@ -153,7 +153,7 @@ public partial class Tensor
             }
 
             var normalised = Nanograd.Shape.axes("reduce", x, axes);
-            return Functions.reshape([.. x.Shape.Select((e, i) => normalised.Contains(i) ? 1 : e)], folded);
+            return Moving.reshape([.. x.Shape.Select((e, i) => normalised.Contains(i) ? 1 : e)], folded);
         },
         this);
 }

@@ -68,28 +68,28 @@ public partial class Tensor
     public static Tensor operator -(Tensor x) => Make(a => -a, x);
 
     /// <summary>True where x is less than y.</summary>
-    public static Tensor operator <(Tensor x, Tensor y) => Make(Functions.lt, x, y);
+    public static Tensor operator <(Tensor x, Tensor y) => Make(Elementwise.lt, x, y);
 
     /// <summary>True where x is greater than y.</summary>
-    public static Tensor operator >(Tensor x, Tensor y) => Make(Functions.gt, x, y);
+    public static Tensor operator >(Tensor x, Tensor y) => Make(Elementwise.gt, x, y);
 
     /// <summary>True where x is at most y.</summary>
-    public static Tensor operator <=(Tensor x, Tensor y) => Make(Functions.le, x, y);
+    public static Tensor operator <=(Tensor x, Tensor y) => Make(Elementwise.le, x, y);
 
     /// <summary>True where x is at least y.</summary>
-    public static Tensor operator >=(Tensor x, Tensor y) => Make(Functions.ge, x, y);
+    public static Tensor operator >=(Tensor x, Tensor y) => Make(Elementwise.ge, x, y);
 
     /// <summary>True where the elements are equal (<c>==</c> compares references, as everywhere in .NET).</summary>
-    public Tensor Eq(Tensor other) => Make(Functions.eq, this, other);
+    public Tensor Eq(Tensor other) => Make(Elementwise.eq, this, other);
 
     /// <summary>True where the elements differ.</summary>
-    public Tensor Ne(Tensor other) => Make(Functions.ne, this, other);
+    public Tensor Ne(Tensor other) => Make(Elementwise.ne, this, other);
 
     /// <summary>
     /// The matrix product: the last axis with the other's last but one; leading axes are batches that broadcast, and
     /// vectors are promoted.
     /// </summary>
-    public Tensor MatMul(Tensor other) => Make(Functions.matmul, this, other);
+    public Tensor MatMul(Tensor other) => Make(Contractions.matmul, this, other);
 
     /// <summary>Item or slice <paramref name="index"/> of the first axis; negative ones count from the end.</summary>
     [IndexerName("At")]
@@ -103,7 +103,7 @@ public partial class Tensor
         }
 
         var at = index < 0 ? index + extent : index;
-        return Functions.squeeze(0, Functions.slice(0, at, at + 1, a));
+        return Moving.squeeze(0, Moving.slice(0, at, at + 1, a));
     }, this);
 
     /// <summary>A part of the first axis: <c>x[2..5]</c>, <c>x[..^1]</c>.</summary>

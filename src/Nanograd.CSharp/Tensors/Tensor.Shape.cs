@@ -3,13 +3,13 @@ namespace Nanograd.CSharp;
 public partial class Tensor
 {
     /// <summary>The same elements in row-major order under another shape; one extent may be -1.</summary>
-    public Tensor Reshape(params int[] shape) => Make(x => Functions.reshape(Checked(shape), x), this);
+    public Tensor Reshape(params int[] shape) => Make(x => Moving.reshape(Checked(shape), x), this);
 
     /// <summary>The same elements under another shape: <see cref="Reshape"/>, as nothing here is a view.</summary>
     public Tensor View(params int[] shape) => Reshape(shape);
 
     /// <summary>Axis i of the result is axis <c>axes[i]</c> of this tensor.</summary>
-    public Tensor Permute(params int[] axes) => Make(x => Functions.permute(Checked(axes), x), this);
+    public Tensor Permute(params int[] axes) => Make(x => Moving.permute(Checked(axes), x), this);
 
     /// <summary>Two axes exchanged.</summary>
     public Tensor Transpose(int first, int second) => Make(
@@ -18,12 +18,12 @@ public partial class Tensor
             var order = Enumerable.Range(0, x.Rank).ToArray();
             int a = Nanograd.Shape.axis("transpose", x, first), b = Nanograd.Shape.axis("transpose", x, second);
             (order[a], order[b]) = (order[b], order[a]);
-            return Functions.permute(order, x);
+            return Moving.permute(order, x);
         },
         this);
 
     /// <summary>The last two axes exchanged.</summary>
-    public Tensor T => Make(Functions.transpose, this);
+    public Tensor T => Make(Moving.transpose, this);
 
     /// <summary>Axes <paramref name="start"/> to <paramref name="end"/> joined into one.</summary>
     public Tensor Flatten(int start = 0, int end = -1) => Make(
@@ -31,35 +31,35 @@ public partial class Tensor
         {
             if (x.Rank == 0)
             {
-                return Functions.reshape([1], x);
+                return Moving.reshape([1], x);
             }
 
             int a = Nanograd.Shape.axis("flatten", x, start), b = Nanograd.Shape.axis("flatten", x, end);
-            return Functions.reshape([.. x.Shape[..a], x.Shape[a..(b + 1)].Aggregate(1, (m, n) => m * n), .. x.Shape[(b + 1)..]], x);
+            return Moving.reshape([.. x.Shape[..a], x.Shape[a..(b + 1)].Aggregate(1, (m, n) => m * n), .. x.Shape[(b + 1)..]], x);
         },
         this);
 
     /// <summary>Stretched to a shape: axes of extent 1 are repeated, new ones come in front.</summary>
-    public Tensor Expand(params int[] shape) => Make(x => Functions.broadcastTo(Checked(shape), x), this);
+    public Tensor Expand(params int[] shape) => Make(x => Moving.broadcastTo(Checked(shape), x), this);
 
     /// <summary>A new axis of extent 1.</summary>
-    public Tensor Unsqueeze(int axis) => Make(x => Functions.unsqueeze(axis, x), this);
+    public Tensor Unsqueeze(int axis) => Make(x => Moving.unsqueeze(axis, x), this);
 
     /// <summary>An axis of extent 1 removed.</summary>
-    public Tensor Squeeze(int axis) => Make(x => Functions.squeeze(axis, x), this);
+    public Tensor Squeeze(int axis) => Make(x => Moving.squeeze(axis, x), this);
 
     /// <summary><paramref name="length"/> elements of an axis from <paramref name="start"/> on.</summary>
-    public Tensor Narrow(int axis, int start, int length) => Make(x => Functions.slice(axis, start, start + length, x), this);
+    public Tensor Narrow(int axis, int start, int length) => Make(x => Moving.slice(axis, start, start + length, x), this);
 
     /// <summary>Slices at the places that <paramref name="indices"/> (integers, any shape) name along an axis.</summary>
-    public Tensor IndexSelect(int axis, Tensor indices) => Make((x, i) => Functions.take(axis, i, x), this, indices);
+    public Tensor IndexSelect(int axis, Tensor indices) => Make((x, i) => Lookups.take(axis, i, x), this, indices);
 
     /// <summary>Tensors joined along an axis.</summary>
-    public static Tensor Cat(IEnumerable<Tensor> tensors, int axis = 0) => Make(xs => Functions.concat(axis, xs!), [.. tensors]);
+    public static Tensor Cat(IEnumerable<Tensor> tensors, int axis = 0) => Make(xs => Moving.concat(axis, xs!), [.. tensors]);
 
     /// <summary>Tensors joined along a new axis.</summary>
-    public static Tensor Stack(IEnumerable<Tensor> tensors, int axis = 0) => Make(xs => Functions.stack(axis, xs!), [.. tensors]);
+    public static Tensor Stack(IEnumerable<Tensor> tensors, int axis = 0) => Make(xs => Moving.stack(axis, xs!), [.. tensors]);
 
     /// <summary>Values converted to another element type.</summary>
-    public Tensor To(DType type) => Make(x => Functions.cast(type.ToCore(), x), this);
+    public Tensor To(DType type) => Make(x => Elementwise.cast(type.ToCore(), x), this);
 }
