@@ -89,7 +89,7 @@ public partial class Tensor
     public Tensor Sum(int[] axes, bool keepDim = false) => Over(Reduction.Sum, axes, keepDim);
 
     /// <summary>The product of all elements.</summary>
-    public Tensor Prod() => Over(Reduction.Prod, All, false);
+    public Tensor Prod() => Over(Reduction.Prod, Every, false);
 
     /// <summary>The mean of all elements.</summary>
     public Tensor Mean() => Make(Reductions.mean, this);
@@ -110,7 +110,7 @@ public partial class Tensor
     }
 
     /// <summary>The largest element.</summary>
-    public Tensor Max() => Over(Reduction.Max, All, false);
+    public Tensor Max() => Over(Reduction.Max, Every, false);
 
     /// <summary>The largest elements along an axis.</summary>
     public Tensor Max(int axis, bool keepDim = false) => Over(Reduction.Max, [axis], keepDim);
@@ -119,7 +119,7 @@ public partial class Tensor
     public Tensor Max(int[] axes, bool keepDim = false) => Over(Reduction.Max, axes, keepDim);
 
     /// <summary>The smallest element.</summary>
-    public Tensor Min() => Over(Reduction.Min, All, false);
+    public Tensor Min() => Over(Reduction.Min, Every, false);
 
     /// <summary>The smallest elements along an axis.</summary>
     public Tensor Min(int axis, bool keepDim = false) => Over(Reduction.Min, [axis], keepDim);
@@ -139,7 +139,7 @@ public partial class Tensor
     /// <summary>The logarithm of <see cref="Softmax"/>, exact for values far apart.</summary>
     public Tensor LogSoftmax(int axis) => Make(x => Reductions.logSoftmax(axis, x), this);
 
-    private int[] All => [.. Enumerable.Range(0, Rank)];
+    private int[] Every => [.. Enumerable.Range(0, Rank)];
 
     private Tensor Unary(Unary function) => Make(x => Ops.unary(function, x), this);
 

@@ -79,6 +79,14 @@ public partial class Tensor
 
     private static Tensor Make(Func<Node, Node, Node> build, Tensor x, Tensor y) => Make(n => build(n[0]!, n[1]!), [x, y]);
 
+    /// <summary>The same for functions with two results.</summary>
+    private static (Tensor, Tensor) Pair(Func<Node, Tuple<Node, Node>> build, Tensor x) =>
+        (Make(n => build(n).Item1, x), Make(n => build(n).Item2, x));
+
+    /// <summary>The same for functions with as many results as the shape of the operand says.</summary>
+    private static Tensor[] Many(Func<Node, Node[]> build, Tensor x) =>
+        [.. Enumerable.Range(0, build(x.Expression).Length).Select(i => Make(n => build(n)[i], x))];
+
     // ------------------------------------------------------------------------------------------------ reading
 
     /// <summary>True when the value has been computed: reading it costs nothing.</summary>
