@@ -4,7 +4,8 @@ open System
 open System.Collections
 open System.Collections.Generic
 
-/// What the functions share: numbers beside tensors, axes that errors name as the user did, constants known when the expression is built.
+/// What the functions share: numbers beside tensors, axes that errors name as the user did, constants known when the
+/// expression is built.
 [<AutoOpen>]
 module internal Shared =
     /// A number of a type.
@@ -47,16 +48,22 @@ module internal Shared =
             (Array.init x.Rank (fun i -> at i 1 step))
             x
 
+    /// A closed function of as many tensors like `x`; expressions of constants alone must not occur in it, they would
+    /// be operands.
+    let private closed (count: int) (x: Tensor) (body: Tensor[] -> Tensor[]) =
+        let lambda, captured = Lambda.trace (Array.create count (x.DType, x.Shape)) body
+        if captured.Length > 0 then invalidOp $"a named function reads {Print.algebra captured[0]}, which is no operand"
+        lambda
+
     /// A named elementwise function of one tensor whose derivative is that of its body.
     let named (name: string) (body: Tensor -> Tensor) (x: Tensor) =
-        let lambda, _ = Lambda.trace [| x.DType, x.Shape |] (fun p -> [| body p[0] |])
+        let lambda = closed 1 x (fun p -> [| body p[0] |])
         (Op.custom { Name = name; Body = lambda; Gradient = None } [| x |])[0]
 
     /// A named elementwise function of one tensor with its own derivative.
     let smooth (name: string) (body: Tensor -> Tensor) (slope: Tensor -> Tensor) (x: Tensor) =
-        let one = x.DType, x.Shape
-        let lambda, _ = Lambda.trace [| one |] (fun p -> [| body p[0] |])
-        let gradient, _ = Lambda.trace [| one; one |] (fun p -> [| p[1] * slope p[0] |])
+        let lambda = closed 1 x (fun p -> [| body p[0] |])
+        let gradient = closed 2 x (fun p -> [| p[1] * slope p[0] |])
         (Op.custom { Name = name; Body = lambda; Gradient = Some gradient } [| x |])[0]
 
     /// Both in one shape and one arithmetic type of floats.
@@ -69,10 +76,9 @@ module internal Shared =
     /// The same for two arguments: body, then the derivatives by x and by y.
     let smooth2 name (body: Tensor -> Tensor -> Tensor) (slopes: Tensor -> Tensor -> Tensor * Tensor) x y =
         let x, y, t = together x y
-        let one = x.DType, x.Shape
-        let lambda, _ = Lambda.trace [| one; one |] (fun p -> [| body p[0] p[1] |])
-        let gradient, _ =
-            Lambda.trace [| one; one; one |] (fun p ->
+        let lambda = closed 2 x (fun p -> [| body p[0] p[1] |])
+        let gradient =
+            closed 3 x (fun p ->
                 let dx, dy = slopes p[0] p[1]
                 [| p[2] * dx; p[2] * dy |])
         (Op.custom { Name = name; Body = lambda; Gradient = Some gradient } [| x; y |])[0] |> Op.cast t
@@ -153,7 +159,7 @@ module internal Nested =
 module Creation =
     /// <summary>A tensor of the numbers in a sequence, of nested sequences of one shape (`[rows; columns]` of rows), of
     /// an array of any rank, or of one number. Fractions are f32, whole numbers i64, truth values bool.</summary>
-    /// <example><code>tensor [ [ 1.; 2. ]; [ 3.; 4. ] ]</code></example>
+    /// <example><code>tensor [ [ 1.; 2. ]; [ 3.; 4. ] ] // tensor([[1., 2.], [3., 4.]])</code></example>
     let tensor (values: 'T) : Tensor =
         let ofFloats (a: float32[]) = Op.literal (Buffers.ofSpan DType.F32 (ReadOnlySpan a)) [| a.Length |]
         match box values with
@@ -162,11 +168,11 @@ module Creation =
         | other -> Nested.tensor None other
 
     /// <summary>As `tensor`, with the element type given.</summary>
-    /// <example><code>tensorOf DType.F64 [ 0.1; 0.2 ]</code></example>
+    /// <example><code>tensorOf DType.F64 [ 0.1; 0.2 ] // tensor([0.1000, 0.2000], dtype=f64)</code></example>
     let tensorOf (dtype: DType) (values: 'T) : Tensor = Nested.tensor (Some dtype) (box values)
 
     /// <summary>A matrix of f32 (`[rows; columns]`) from rows of equal length.</summary>
-    /// <example><code>matrix [ [ 1.; 2. ]; [ 3.; 4. ] ]</code></example>
+    /// <example><code>matrix [ [ 1.; 2. ]; [ 3.; 4. ] ] // tensor([[1., 2.], [3., 4.]])</code></example>
     let matrix (rows: seq<#seq<float>>) : Tensor =
         let a = rows |> Seq.map (Seq.map float32 >> Seq.toArray) |> Seq.toArray
         let columns = if a.Length = 0 then 0 else a[0].Length
@@ -178,7 +184,8 @@ module Creation =
         | None -> Op.literal (Buffers.ofSpan DType.F32 (ReadOnlySpan(Array.concat a))) [| a.Length; columns |]
 
     /// <summary>A tensor of any element type over a copy of `values` (row-major); 'T must have the type's size.</summary>
-    /// <example><code>ofArray DType.I32 [| 2; 2 |] [| 1; 2; 3; 4 |]</code></example>
+    /// <example><code>ofArray DType.I32 [| 2; 2 |] [| 1; 2; 3; 4 |]
+    /// // tensor([[1, 2], [3, 4]], dtype=i32)</code></example>
     let ofArray<'T when 'T: unmanaged> (dtype: DType) (shape: int[]) (values: 'T[]) : Tensor =
         // Types of one size are not one type: the bits of an int are not a float.
         let isFloat = typeof<'T> = typeof<float> || typeof<'T> = typeof<float32> || typeof<'T> = typeof<Half>
@@ -194,54 +201,55 @@ module Creation =
         Op.literal (Buffers.ofSpan dtype (ReadOnlySpan values)) shape
 
     /// <summary>An f32 scalar (`[]`) that is known when the expression is built.</summary>
-    /// <example><code>scalar 2.5</code></example>
+    /// <example><code>scalar 2.5 // tensor(2.5000)</code></example>
     let scalar (x: float) : Tensor = Op.constant (Constant.ofFloat DType.F32 x)
 
     /// <summary>A scalar (`[]`) of any type that is known when the expression is built.</summary>
-    /// <example><code>scalarOf DType.I64 3.0</code></example>
+    /// <example><code>scalarOf DType.I64 3.0 // tensor(3)</code></example>
     let scalarOf (dtype: DType) (x: float) : Tensor = Op.constant (Constant.ofFloat dtype x)
 
     /// <summary>One number everywhere, of any type and shape.</summary>
-    /// <example><code>full DType.I32 [| 2; 2 |] 7.0</code></example>
+    /// <example><code>full DType.I32 [| 2; 2 |] 7.0 // tensor([[7, 7], [7, 7]], dtype=i32)</code></example>
     let full (dtype: DType) (shape: int[]) (x: float) : Tensor =
         Op.broadcast shape (Op.constant (Constant.ofFloat dtype x))
 
     /// <summary>One number everywhere, in the type and shape of another tensor.</summary>
-    /// <example><code>fullLike 0.5 (zeros [| 2 |])</code></example>
+    /// <example><code>fullLike 0.5 (zeros [| 2 |]) // tensor([0.5000, 0.5000])</code></example>
     let fullLike (value: float) (x: Tensor) : Tensor = full x.DType x.Shape value
 
     /// <summary>Zeros, f32.</summary>
-    /// <example><code>zeros [| 2; 3 |]</code></example>
+    /// <example><code>zeros [| 2; 3 |] // tensor([[0., 0., 0.], [0., 0., 0.]])</code></example>
     let zeros (shape: int[]) : Tensor = full DType.F32 shape 0.0
 
     /// <summary>Zeros of any type.</summary>
-    /// <example><code>zerosOf DType.Bool [| 2 |]</code></example>
+    /// <example><code>zerosOf DType.Bool [| 2 |] // tensor([false, false])</code></example>
     let zerosOf (dtype: DType) (shape: int[]) : Tensor = full dtype shape 0.0
 
     /// <summary>Zeros of the type and shape of another tensor.</summary>
-    /// <example><code>zerosLike (tensor [ 1; 2 ])</code></example>
+    /// <example><code>zerosLike (tensor [ 1; 2 ]) // tensor([0, 0])</code></example>
     let zerosLike (x: Tensor) : Tensor = full x.DType x.Shape 0.0
 
     /// <summary>Ones, f32.</summary>
-    /// <example><code>ones [| 3 |]</code></example>
+    /// <example><code>ones [| 3 |] // tensor([1., 1., 1.])</code></example>
     let ones (shape: int[]) : Tensor = full DType.F32 shape 1.0
 
     /// <summary>Ones of any type.</summary>
-    /// <example><code>onesOf DType.I64 [| 2 |]</code></example>
+    /// <example><code>onesOf DType.I64 [| 2 |] // tensor([1, 1])</code></example>
     let onesOf (dtype: DType) (shape: int[]) : Tensor = full dtype shape 1.0
 
     /// <summary>Ones of the type and shape of another tensor.</summary>
-    /// <example><code>onesLike (tensor [ 5.; 6. ])</code></example>
+    /// <example><code>onesLike (tensor [ 5.; 6. ]) // tensor([1., 1.])</code></example>
     let onesLike (x: Tensor) : Tensor = full x.DType x.Shape 1.0
 
     /// <summary>0, 1, ..., n - 1 of the given type, `[n]`.</summary>
-    /// <example><code>arange DType.I64 4</code></example>
+    /// <example><code>arange DType.I64 4 // tensor([0, 1, 2, 3])</code></example>
     let arange (dtype: DType) (n: int) : Tensor = Op.iota dtype [| n |] 0
 
     let private positions (n: int) = Op.iota DType.F64 [| n |] 0
 
-    /// <summary>start, start + step, ... before `stop`, of the given type: each is start + i step, rounded once.</summary>
-    /// <example><code>arangeBy DType.F32 1.0 2.0 0.25</code></example>
+    /// <summary>start, start + step, ... before `stop`, of the given type: each is start + i step, rounded
+    /// once.</summary>
+    /// <example><code>arangeBy DType.F32 1.0 2.0 0.25 // tensor([1.0000, 1.2500, 1.5000, 1.7500])</code></example>
     let arangeBy (dtype: DType) (start: float) (stop: float) (step: float) : Tensor =
         let length = Math.Ceiling((stop - start) / step)
         if step = 0.0 || not (Double.IsFinite length) then
@@ -256,7 +264,8 @@ module Creation =
         Op.cast dtype (positions (int (max 0.0 length)) * step + start)
 
     /// <summary>`count` numbers of the given type at equal distances from `start` to `stop`, both included.</summary>
-    /// <example><code>linspaceOf DType.F64 0.0 1.0 5</code></example>
+    /// <example><code>linspaceOf DType.F64 0.0 1.0 5
+    /// // tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000], dtype=f64)</code></example>
     let linspaceOf (dtype: DType) (start: float) (stop: float) (count: int) : Tensor =
         if count < 0 then raise (ShapeException("linspace", "the count must not be negative", string count, ""))
         if count <= 1 then
@@ -268,22 +277,22 @@ module Creation =
             Op.cast dtype (Op.select last (constant DType.F64 stop) even)
 
     /// <summary>`count` numbers (f32) at equal distances from `start` to `stop`, both included.</summary>
-    /// <example><code>linspace 0.0 1.0 5</code></example>
+    /// <example><code>linspace 0.0 1.0 5 // tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])</code></example>
     let linspace (start: float) (stop: float) (count: int) : Tensor = linspaceOf DType.F32 start stop count
 
     /// <summary>`count` numbers (f32) from 10 ** start to 10 ** stop, both included, at equal ratios.</summary>
-    /// <example><code>logspace 0.0 3.0 4</code></example>
+    /// <example><code>logspace 0.0 3.0 4 // tensor([1., 10., 100., 1000.])</code></example>
     let logspace (start: float) (stop: float) (count: int) : Tensor =
         Op.cast DType.F32 (Op.binary Binary.Pow (constant DType.F64 10.0) (linspaceOf DType.F64 start stop count))
 
     /// <summary>Ones on the diagonal of a matrix of zeros, `[rows; columns]` of the given type.</summary>
-    /// <example><code>eyeOf DType.I64 2 3</code></example>
+    /// <example><code>eyeOf DType.I64 2 3 // tensor([[1, 0, 0], [0, 1, 0]])</code></example>
     let eyeOf (dtype: DType) (rows: int) (columns: int) : Tensor =
         let index axis = Op.iota DType.I32 [| rows; columns |] axis
         Op.cast dtype (Op.binary Binary.Eq (index 0) (index 1))
 
     /// <summary>The identity matrix, f32 `[n; n]`.</summary>
-    /// <example><code>eye 2</code></example>
+    /// <example><code>eye 2 // tensor([[1., 0.], [0., 1.]])</code></example>
     let eye (n: int) : Tensor = eyeOf DType.F32 n n
 
     /// True at and below the diagonal that is `offset` above the main one.
@@ -292,7 +301,7 @@ module Creation =
         Op.binary Binary.Le (index 1 - offset) (index 0)
 
     /// <summary>True on and below the diagonal: `[n; n]` bool.</summary>
-    /// <example><code>causalMask 2</code></example>
+    /// <example><code>causalMask 2 // tensor([[true, false], [true, true]])</code></example>
     let causalMask (n: int) : Tensor =
         Op.binary Binary.Ge (Op.iota DType.I32 [| n; n |] 0) (Op.iota DType.I32 [| n; n |] 1)
 
@@ -304,12 +313,12 @@ module Creation =
 
     /// <summary>The lower triangle of the last two axes: what is above diagonal `offset` (0: the main one, 1: the one
     /// above) becomes 0. The shape stays.</summary>
-    /// <example><code>tril 0 (ones [| 3; 3 |])</code></example>
+    /// <example><code>tril 0 (ones [| 3; 3 |]) // tensor([[1., 0., 0.], [1., 1., 0.], [1., 1., 1.]])</code></example>
     let tril (offset: int) (x: Tensor) : Tensor = triangle "tril" true offset x
 
     /// <summary>The upper triangle of the last two axes: what is below diagonal `offset` becomes 0. The shape
     /// stays.</summary>
-    /// <example><code>triu 1 (ones [| 3; 3 |])</code></example>
+    /// <example><code>triu 1 (ones [| 3; 3 |]) // tensor([[0., 1., 1.], [0., 0., 1.], [0., 0., 0.]])</code></example>
     let triu (offset: int) (x: Tensor) : Tensor = triangle "triu" false offset x
 
     let private triangleIndices (rows: int) (columns: int) (inside: int -> int -> bool) =
@@ -321,18 +330,19 @@ module Creation =
         Op.literal (Buffers.ofSpan DType.I64 (ReadOnlySpan all)) [| 2; cells.Length |]
 
     /// <summary>Rows and columns (i64, `[2; n]`) of the elements that `tril` keeps of a matrix, row by row.</summary>
-    /// <example><code>trilIndices 2 3 0</code></example>
+    /// <example><code>trilIndices 2 3 0 // tensor([[0, 1, 1], [0, 0, 1]])</code></example>
     let trilIndices (rows: int) (columns: int) (offset: int) : Tensor =
         triangleIndices rows columns (fun i j -> j - i <= offset)
 
     /// <summary>Rows and columns (i64, `[2; n]`) of the elements that `triu` keeps of a matrix, row by row.</summary>
-    /// <example><code>triuIndices 2 3 1</code></example>
+    /// <example><code>triuIndices 2 3 1 // tensor([[0, 0, 1], [1, 2, 2]])</code></example>
     let triuIndices (rows: int) (columns: int) (offset: int) : Tensor =
         triangleIndices rows columns (fun i j -> j - i >= offset)
 
     /// <summary>Grids of coordinates: from vectors `[n0]`, `[n1]`, ... as many tensors `[n0; n1; ...]`, the i-th of which
     /// varies along axis i (PyTorch's and NumPy's indexing "ij").</summary>
-    /// <example><code>(meshgrid [ tensor [ 1.; 2. ]; tensor [ 3.; 4.; 5. ] ])[0]</code></example>
+    /// <example><code>(meshgrid [ tensor [ 1.; 2. ]; tensor [ 3.; 4.; 5. ] ])[0]
+    /// // tensor([[1., 1., 1.], [2., 2., 2.]])</code></example>
     let meshgrid (xs: seq<Tensor>) : Tensor[] =
         let xs = Seq.toArray xs
         for x in xs do
@@ -349,7 +359,7 @@ module Creation =
 
     /// <summary>The elements of diagonal `offset` (above the main one if positive) of two axes, which disappear; the
     /// diagonal becomes the last axis. It must lie in the matrix or be empty.</summary>
-    /// <example><code>diagonal 1 0 1 (matrix [ [ 1.; 2.; 3. ]; [ 4.; 5.; 6. ] ])</code></example>
+    /// <example><code>diagonal 1 0 1 (matrix [ [ 1.; 2.; 3. ]; [ 4.; 5.; 6. ] ]) // tensor([2., 6.])</code></example>
     let diagonal (offset: int) (axis1: int) (axis2: int) (x: Tensor) : Tensor =
         let first, second = Shape.axis "diagonal" x axis1, Shape.axis "diagonal" x axis2
         if first = second then Shape.fail "diagonal" $"the two axes must differ, not both be {first}" "" [ x ]
@@ -364,9 +374,9 @@ module Creation =
         let stop = if length = 0 then 0 else start + (length - 1) * (columns + 1) + 1
         Op.reshape (Array.append rest [| rows * columns |]) y |> part rest.Length start stop (columns + 1)
 
-    /// <summary>Matrices with the last axis on diagonal `offset` and zeros elsewhere: `[..; n]` to
-    /// `[..; n + |offset|; n + |offset|]`.</summary>
-    /// <example><code>diagEmbed 0 (tensor [ 1.; 2. ])</code></example>
+    /// <summary>Matrices with the last axis on diagonal `offset` and zeros elsewhere: `[..; n]` to `[..; n + |offset|; n
+    /// + |offset|]`.</summary>
+    /// <example><code>diagEmbed 0 (tensor [ 1.; 2. ]) // tensor([[1., 0.], [0., 2.]])</code></example>
     let diagEmbed (offset: int) (x: Tensor) : Tensor =
         if x.Rank = 0 then Shape.fail "diagEmbed" "the operand must have at least one axis" "" [ x ]
         let length = x.Shape[x.Rank - 1]
@@ -382,7 +392,7 @@ module Creation =
             |> Op.reshape (Array.append rest [| n; n |])
 
     /// <summary>Of a vector the matrix with it on diagonal `offset`; of a matrix that diagonal, as a vector.</summary>
-    /// <example><code>diag 0 (tensor [ 1.; 2. ])</code></example>
+    /// <example><code>diag 0 (tensor [ 1.; 2. ]) // tensor([[1., 0.], [0., 2.]])</code></example>
     let diag (offset: int) (x: Tensor) : Tensor =
         match x.Rank with
         | 1 -> diagEmbed offset x

@@ -2,8 +2,8 @@ namespace Nanograd
 
 open System
 
-/// Reading and writing at places that are data, and order. Indices are i32 or i64, not negative; out of range they are errors when
-/// the program runs, which name the index and the size.
+/// Reading and writing at places that are data, and order. Indices are i32 or i64, not negative; out of range they are
+/// errors when the program runs, which name the index and the size.
 [<AutoOpen>]
 module Lookups =
     /// An axis moved to the end and back.
@@ -16,14 +16,16 @@ module Lookups =
 
     // ---- reading
 
-    /// <summary>Slices of x at integer `indices` along an axis: `[..; n; ..]` at `[k..]` gives `[..; k..; ..]` (NumPy's take).</summary>
-    /// <example><code>take 0 (tensor [ 2; 0 ]) (tensor [ 10.; 20.; 30. ])</code></example>
+    /// <summary>Slices of x at integer `indices` along an axis: `[..; n; ..]` at `[k..]` gives `[..; k..; ..]` (NumPy's
+    /// take).</summary>
+    /// <example><code>take 0 (tensor [ 2; 0 ]) (tensor [ 10.; 20.; 30. ]) // tensor([30., 10.])</code></example>
     let take (axis: int) (indices: Tensor) (x: Tensor) : Tensor =
         let axis = Shape.axis "take" x axis
         Op.gather axis 0 x indices
 
     /// <summary>Slices of x at a vector of `indices` along an axis (PyTorch's index_select).</summary>
-    /// <example><code>indexSelect 1 (tensor [ 1; 1 ]) (matrix [ [ 1.; 2. ]; [ 3.; 4. ] ])</code></example>
+    /// <example><code>indexSelect 1 (tensor [ 1; 1 ]) (matrix [ [ 1.; 2. ]; [ 3.; 4. ] ])
+    /// // tensor([[2., 2.], [4., 4.]])</code></example>
     let indexSelect (axis: int) (indices: Tensor) (x: Tensor) : Tensor =
         if indices.Rank <> 1 then
             Shape.fail "indexSelect" "indices must be a vector" "take allows any shape" [ indices ]
@@ -43,16 +45,18 @@ module Lookups =
                 [ x; indices ]
         axis, Array.init x.Rank (fun i -> if i = axis then x.Shape[i] else indices.Shape[i])
 
-    /// <summary>Elements of x at `indices` along an axis, one index per element of the result (PyTorch's gather): out[i; j] = x[i;
-    /// indices[i; j]] for axis 1. The result has the shape of the indices.</summary>
-    /// <example><code>gather 1 (tensor [ [ 1 ]; [ 0 ] ]) (matrix [ [ 1.; 2. ]; [ 3.; 4. ] ])</code></example>
+    /// <summary>Elements of x at `indices` along an axis, one index per element of the result (PyTorch's gather): out[i;
+    /// j] = x[i; indices[i; j]] for axis 1. The result has the shape of the indices.</summary>
+    /// <example><code>gather 1 (tensor [ [ 1 ]; [ 0 ] ]) (matrix [ [ 1.; 2. ]; [ 3.; 4. ] ])
+    /// // tensor([[2.], [3.]])</code></example>
     let gather (axis: int) (indices: Tensor) (x: Tensor) : Tensor =
         let axis, shape = aligned "gather" axis indices x
         let source = Op.slice (Array.zeroCreate x.Rank) shape (Array.create x.Rank 1) x
         Op.gather (x.Rank - 1) (x.Rank - 1) (toEnd axis source) (toEnd axis indices) |> fromEnd axis
 
     /// <summary>As `gather`, where the other axes of indices and x broadcast (NumPy's take_along_axis).</summary>
-    /// <example><code>takeAlongAxis 1 (tensor [ [ 1 ] ]) (matrix [ [ 1.; 2. ]; [ 3.; 4. ] ])</code></example>
+    /// <example><code>takeAlongAxis 1 (tensor [ [ 1 ] ]) (matrix [ [ 1.; 2. ]; [ 3.; 4. ] ])
+    /// // tensor([[2.], [4.]])</code></example>
     let takeAlongAxis (axis: int) (indices: Tensor) (x: Tensor) : Tensor =
         let axis = Shape.axis "takeAlongAxis" x axis
         if indices.Rank <> x.Rank then
@@ -65,9 +69,10 @@ module Lookups =
             let lift (t: Tensor) = Op.broadcast (Array.updateAt axis t.Shape[axis] shape) t
             gather axis (lift indices) (lift x)
 
-    /// <summary>x[i0, i1, ...] for integer tensors that broadcast together: one index per leading axis of x (NumPy's and PyTorch's indexing by
-    /// arrays). `[n0; n1; rest..]` at two `[k..]` gives `[k..; rest..]`.</summary>
-    /// <example><code>indexAt [ tensor [ 0; 1 ]; tensor [ 1; 0 ] ] (matrix [ [ 1.; 2. ]; [ 3.; 4. ] ])</code></example>
+    /// <summary>x[i0, i1, ...] for integer tensors that broadcast together: one index per leading axis of x (NumPy's and
+    /// PyTorch's indexing by arrays). `[n0; n1; rest..]` at two `[k..]` gives `[k..; rest..]`.</summary>
+    /// <example><code>indexAt [ tensor [ 0; 1 ]; tensor [ 1; 0 ] ] (matrix [ [ 1.; 2. ]; [ 3.; 4. ] ])
+    /// // tensor([2., 3.])</code></example>
     let indexAt (indices: seq<Tensor>) (x: Tensor) : Tensor =
         let indices = Seq.toArray indices
         if indices.Length = 0 || indices.Length > x.Rank then
@@ -88,9 +93,10 @@ module Lookups =
 
     // ---- writing
 
-    /// <summary>x with each element of `updates` added at its index along an axis (PyTorch's scatter_add): for axis 1, out[i; indices[i; j]] +=
-    /// updates[i; j]. Repeated indices add up, in order.</summary>
-    /// <example><code>scatterAdd 0 (tensor [ 1; 1 ]) (tensor [ 5.; 6. ]) (zeros [| 3 |])</code></example>
+    /// <summary>x with each element of `updates` added at its index along an axis (PyTorch's scatter_add): for axis 1,
+    /// out[i; indices[i; j]] += updates[i; j]. Repeated indices add up, in order.</summary>
+    /// <example><code>scatterAdd 0 (tensor [ 1; 1 ]) (tensor [ 5.; 6. ]) (zeros [| 3 |])
+    /// // tensor([0., 11., 0.])</code></example>
     let scatterAdd (axis: int) (indices: Tensor) (updates: Tensor) (x: Tensor) : Tensor =
         let axis, shape = aligned "scatterAdd" axis indices x
         if
@@ -124,8 +130,10 @@ module Lookups =
             let mask = Op.pad zero high zero (constant DType.Bool 0.0) (full DType.Bool shape 1.0)
             Op.select mask (Op.pad zero high zero (constant x.DType 0.0) inside) x
 
-    /// <summary>x with slices of `updates` added at a vector of indices along an axis (PyTorch's index_add). Repeated indices add up, in order.</summary>
-    /// <example><code>indexAdd 0 (tensor [ 2; 2 ]) (matrix [ [ 1. ]; [ 2. ] ]) (zeros [| 3; 1 |])</code></example>
+    /// <summary>x with slices of `updates` added at a vector of indices along an axis (PyTorch's index_add). Repeated
+    /// indices add up, in order.</summary>
+    /// <example><code>indexAdd 0 (tensor [ 2; 2 ]) (matrix [ [ 1. ]; [ 2. ] ]) (zeros [| 3; 1 |])
+    /// // tensor([[0.], [0.], [3.]])</code></example>
     let indexAdd (axis: int) (indices: Tensor) (updates: Tensor) (x: Tensor) : Tensor =
         checkIntegers "indexAdd" indices
         let axis = Shape.axis "indexAdd" x axis
@@ -140,17 +148,18 @@ module Lookups =
         Op.cast x.DType (Op.scatterAdd axis 0 (Op.cast t x) indices (Op.cast t updates))
 
     /// <summary>Sorted along an axis: values and their former indices (i64). Stable; NaN is the largest.</summary>
-    /// <example><code>fst (sort 0 true (tensor [ 1.; 3.; 2. ]))</code></example>
+    /// <example><code>fst (sort 0 true (tensor [ 1.; 3.; 2. ])) // tensor([3., 2., 1.])</code></example>
     let sort (axis: int) (descending: bool) (x: Tensor) : Tensor * Tensor = Op.sort axis descending x
 
     /// <summary>The indices (i64) that sort an axis, stably.</summary>
-    /// <example><code>argSort 0 false (tensor [ 3.; 1.; 2. ])</code></example>
+    /// <example><code>argSort 0 false (tensor [ 3.; 1.; 2. ]) // tensor([1, 2, 0])</code></example>
     let argSort (axis: int) (descending: bool) (x: Tensor) : Tensor =
         snd (Op.sort (Shape.axis "argSort" x axis) descending x)
 
-    /// <summary>x with `updates` written at their indices along an axis (PyTorch's scatter, NumPy's put_along_axis). Of repeated indices the last one
-    /// counts. The gradient of what is overwritten is 0.</summary>
-    /// <example><code>putAlongAxis 0 (tensor [ 2; 0 ]) (tensor [ 5.; 6. ]) (tensor [ 1.; 2.; 3. ])</code></example>
+    /// <summary>x with `updates` written at their indices along an axis (PyTorch's scatter, NumPy's put_along_axis). Of
+    /// repeated indices the last one counts. The gradient of what is overwritten is 0.</summary>
+    /// <example><code>putAlongAxis 0 (tensor [ 2; 0 ]) (tensor [ 5.; 6. ]) (tensor [ 1.; 2.; 3. ])
+    /// // tensor([6., 2., 5.])</code></example>
     let putAlongAxis (axis: int) (indices: Tensor) (updates: Tensor) (x: Tensor) : Tensor =
         let axis, shape = aligned "putAlongAxis" axis indices x
         if updates.DType <> x.DType || updates.Shape <> indices.Shape then
@@ -174,16 +183,18 @@ module Lookups =
         let hit = onto DType.I32 (Op.cast DType.I32 isLast)
         if shape.Length = 0 then x else Op.select (gt hit (constant DType.I32 0.0)) (Op.cast x.DType (onto t values)) x
 
-    /// <summary>1 at the index, 0 elsewhere: `[..]` integers to `[..; classes]` of the given type; an index outside gives zeros.</summary>
-    /// <example><code>oneHot DType.F32 3 (tensor [ 0; 2 ])</code></example>
+    /// <summary>1 at the index, 0 elsewhere: `[..]` integers to `[..; classes]` of the given type; an index outside gives
+    /// zeros.</summary>
+    /// <example><code>oneHot DType.F32 3 (tensor [ 0; 2 ]) // tensor([[1., 0., 0.], [0., 0., 1.]])</code></example>
     let oneHot (dtype: DType) (classes: int) (indices: Tensor) : Tensor =
         let column = Op.cast DType.I32 indices |> unsqueeze -1
         eq column (arange DType.I32 classes) |> Op.cast dtype
 
     // ---- order
 
-    /// <summary>The k largest (or smallest) elements along an axis, the first first: values and indices (i64). Of equal elements the one of smaller index comes first.</summary>
-    /// <example><code>fst (topK 2 0 true (tensor [ 1.; 3.; 2. ]))</code></example>
+    /// <summary>The k largest (or smallest) elements along an axis, the first first: values and indices (i64). Of equal
+    /// elements the one of smaller index comes first.</summary>
+    /// <example><code>fst (topK 2 0 true (tensor [ 1.; 3.; 2. ])) // tensor([3., 2.])</code></example>
     let topK (k: int) (axis: int) (largest: bool) (x: Tensor) : Tensor * Tensor =
         let axis = Shape.axis "topK" x axis
         if k < 0 || k > x.Shape[axis] then
@@ -194,8 +205,9 @@ module Lookups =
             let values, indices = Op.sort axis largest x
             part axis 0 k 1 values, part axis 0 k 1 indices
 
-    /// <summary>The k-th smallest element along an axis, which disappears (k = 1: the smallest): value and index (i64).</summary>
-    /// <example><code>fst (kthValue 2 0 (tensor [ 3.; 1.; 2. ]))</code></example>
+    /// <summary>The k-th smallest element along an axis, which disappears (k = 1: the smallest): value and index
+    /// (i64).</summary>
+    /// <example><code>fst (kthValue 2 0 (tensor [ 3.; 1.; 2. ])) // tensor(2.)</code></example>
     let kthValue (k: int) (axis: int) (x: Tensor) : Tensor * Tensor =
         let axis = Shape.axis "kthValue" x axis
         if k < 1 || k > x.Shape[axis] then
@@ -203,9 +215,10 @@ module Lookups =
         let values, indices = Op.sort axis false x
         select axis (k - 1) values, select axis (k - 1) indices
 
-    /// <summary>Where to insert `values` into a sorted last axis so that it stays sorted (i64, the shape of `values`): the first such place, or the last (`right`).
-    /// `sorted` is a vector, or has the leading axes of `values`.</summary>
-    /// <example><code>searchSorted false (tensor [ 1.; 3.; 5. ]) (tensor [ 0.; 3.; 9. ])</code></example>
+    /// <summary>Where to insert `values` into a sorted last axis so that it stays sorted (i64, the shape of `values`):
+    /// the first such place, or the last (`right`). `sorted` is a vector, or has the leading axes of `values`.</summary>
+    /// <example><code>searchSorted false (tensor [ 1.; 3.; 5. ]) (tensor [ 0.; 3.; 9. ])
+    /// // tensor([0, 1, 3])</code></example>
     let searchSorted (right: bool) (sorted: Tensor) (values: Tensor) : Tensor =
         let batch = sorted.Rank - 1
         if
@@ -243,9 +256,10 @@ module Lookups =
         else
             search (int (Math.Ceiling(Math.Log2(float n + 1.0)))) zero (full DType.I64 values.Shape (float n))
 
-    /// <summary>The number of the interval between `boundaries` (a sorted vector) that each value lies in: i64. A value on a boundary belongs to the interval
-    /// below it, or above (`right`).</summary>
-    /// <example><code>bucketize false (tensor [ 1.; 3. ]) (tensor [ 0.; 1.; 2.; 9. ])</code></example>
+    /// <summary>The number of the interval between `boundaries` (a sorted vector) that each value lies in: i64. A value
+    /// on a boundary belongs to the interval below it, or above (`right`).</summary>
+    /// <example><code>bucketize false (tensor [ 1.; 3. ]) (tensor [ 0.; 1.; 2.; 9. ])
+    /// // tensor([0, 0, 1, 2])</code></example>
     let bucketize (right: bool) (boundaries: Tensor) (values: Tensor) : Tensor =
         if boundaries.Rank <> 1 then Shape.fail "bucketize" "boundaries must be a vector" "" [ boundaries; values ]
         searchSorted right boundaries values

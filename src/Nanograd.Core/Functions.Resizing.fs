@@ -17,7 +17,8 @@ type Interpolation =
 /// Resizing images and other grids.
 [<AutoOpen>]
 module Resizing =
-    /// For each place of the result, the places it is made of and their weights: one array per neighbour. `ratio` is input over output.
+    /// For each place of the result, the places it is made of and their weights: one array per neighbour. `ratio` is
+    /// input over output.
     let private taps (mode: Interpolation) (alignCorners: bool) (input: int) (output: int) (ratio: float) =
         let inside i = max 0 (min (input - 1) i)
         let centre i =
@@ -72,8 +73,11 @@ module Resizing =
         if alignCorners && (mode = Interpolation.Nearest || mode = Interpolation.NearestExact) then
             Shape.fail op "corners can be aligned only where values are interpolated" "use Linear or Cubic" [ x ]
 
-    /// <summary>The spatial axes of `[batch; channels; spatial...]` resized to `size` (PyTorch's interpolate). `alignCorners` puts the corner elements of both grids onto each other; otherwise the corners of their cells.</summary>
-    /// <example><code>interpolate Interpolation.Linear false [ 4 ] (tensor [ [ [ 0.; 1. ] ] ])</code></example>
+    /// <summary>The spatial axes of `[batch; channels; spatial...]` resized to `size` (PyTorch's interpolate).
+    /// `alignCorners` puts the corner elements of both grids onto each other; otherwise the corners of their
+    /// cells.</summary>
+    /// <example><code>interpolate Interpolation.Linear false [ 4 ] (tensor [ [ [ 0.; 1. ] ] ])
+    /// // tensor([[[0.0000, 0.2500, 0.7500, 1.0000]]])</code></example>
     let interpolate (mode: Interpolation) (alignCorners: bool) (size: seq<int>) (x: Tensor) : Tensor =
         let size = Seq.toArray size
         check "interpolate" mode alignCorners size.Length x
@@ -83,8 +87,10 @@ module Resizing =
         Seq.fold resize (inFloat x) [ 0 .. size.Length - 1 ]
         |> fun y -> if DType.isFloat x.DType then y else Op.cast x.DType y
 
-    /// <summary>As `interpolate`, by a factor for each spatial axis: n elements become floor(n scale), whose places follow from the factor itself.</summary>
-    /// <example><code>interpolateBy Interpolation.Nearest false [ 2.0 ] (tensor [ [ [ 0.; 1. ] ] ])</code></example>
+    /// <summary>As `interpolate`, by a factor for each spatial axis: n elements become floor(n scale), whose places
+    /// follow from the factor itself.</summary>
+    /// <example><code>interpolateBy Interpolation.Nearest false [ 2.0 ] (tensor [ [ [ 0.; 1. ] ] ])
+    /// // tensor([[[0., 0., 1., 1.]]])</code></example>
     let interpolateBy (mode: Interpolation) (alignCorners: bool) (scales: seq<float>) (x: Tensor) : Tensor =
         let scales = Seq.toArray scales
         check "interpolateBy" mode alignCorners scales.Length x

@@ -6,10 +6,11 @@ type internal Subscript =
     | At of index: int
     | Range of first: int voption * last: int voption
 
-/// Parts of tensors in F#'s own syntax: `x[0]`, `x[-1, 2]`, `x[1..3, *]`, `x[*, 0]` (F# writes a whole axis as `*`), `x[2.., ..4]`.
-/// Ranges include both bounds, as everywhere in F#. Negative numbers count from the end (`x[-2..]` are the last two), but a range
-/// that ends just before it starts is empty, so `x[0 .. n - 1]` has n elements for n = 0, too. `^1` works where F#'s preview has it.
-/// Missing places at the end take whole axes. Steps are `sliceStep`'s; a tensor of integers as the index is `take` along axis 0.
+/// Parts of tensors in F#'s own syntax: `x[0]`, `x[-1, 2]`, `x[1..3, *]`, `x[*, 0]` (F# writes a whole axis as `*`),
+/// `x[2.., ..4]`. Ranges include both bounds, as everywhere in F#. Negative numbers count from the end (`x[-2..]` are
+/// the last two), but a range that ends just before it starts is empty, so `x[0 .. n - 1]` has n elements for n = 0,
+/// too. `^1` works where F#'s preview has it. Missing places at the end take whole axes. Steps are `sliceStep`'s; a
+/// tensor of integers as the index is `take` along axis 0.
 [<AutoOpen>]
 module Slicing =
     let private resolve (x: Tensor) (places: Subscript[]) =

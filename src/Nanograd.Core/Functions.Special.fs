@@ -2,8 +2,8 @@ namespace Nanograd
 
 open System
 
-/// The polynomials behind the special functions: interpolations at Chebyshev nodes, computed in 60 digits, lowest power first, of an
-/// argument from -1 to 1. Errors are below 1e-15 of the value.
+/// The polynomials behind the special functions: interpolations at Chebyshev nodes, computed in 60 digits, lowest power
+/// first, of an argument from -1 to 1. Errors are below 1e-15 of the value.
 module private Polynomial =
     /// (1 + 2x) exp(x²) erfc(x) with x = 3.75 (1 + t) / (1 - t), the argument of Shepherd and Laframboise (1981).
     let erfcx =
@@ -30,7 +30,8 @@ module private Polynomial =
                  2.3398534313040898e-08 |]
               [| 3.195398612057818e-08; -3.798189797736207e-09; -2.618520156503145e-09; 3.2052623379289157e-10 |] ]
 
-    /// erfinv(x) / x as a function of w = -log(1 - x²), from 0 to 6.25: the variables of Giles (2010, "Approximating the erfinv function").
+    /// erfinv(x) / x as a function of w = -log(1 - x²), from 0 to 6.25: the variables of Giles (2010, "Approximating
+    /// the erfinv function").
     let inverseCentral =
         Array.concat
             [ [| 1.6536545626831027
@@ -160,8 +161,8 @@ module private Polynomial =
             sum <- sum * t + coefficients[i]
         sum
 
-/// Special functions. They are computed in f64, whatever the type, and rounded once: results in f32 are within an ulp. Each is a
-/// named function (`Custom`) with its own derivative, so gradients read as in tables.
+/// Special functions. They are computed in f64, whatever the type, and rounded once: results in f32 are within an ulp.
+/// Each is a named function (`Custom`) with its own derivative, so gradients read as in tables.
 [<AutoOpen>]
 module Special =
     let private f64 (v: float) = constant DType.F64 v
@@ -172,13 +173,14 @@ module Special =
         let x = inFloat x
         Op.cast x.DType (f (Op.cast DType.F64 x))
 
-    /// Where the condition holds `yes`, else `no`; the argument of each is replaced by a harmless one where it does not count, so that gradients stay finite.
+    /// Where the condition holds `yes`, else `no`; the argument of each is replaced by a harmless one where it does not
+    /// count, so that gradients stay finite.
     let private choose (condition: Tensor) (yes: Tensor) (no: Tensor) = Op.select condition yes no
 
     // ---- the error function and its kin
 
     /// <summary>The error function: 2 / sqrt(pi) times the integral of exp(-t²) from 0 to x.</summary>
-    /// <example><code>erf (tensor [ 0.; 1. ])</code></example>
+    /// <example><code>erf (tensor [ 0.; 1. ]) // tensor([0.0000, 0.8427])</code></example>
     let erf (x: Tensor) : Tensor = Op.unary Unary.Erf x
 
     /// exp(-x²): the square is split, because its rounding error would grow with x².
@@ -199,11 +201,12 @@ module Special =
     let private twoOverRootPi = 2.0 / Math.Sqrt Math.PI
 
     /// <summary>1 - erf x, exact in its tail too (to 27.2 in f64, where it runs out of numbers).</summary>
-    /// <example><code>erfc (tensor [ 0.; 5. ])</code></example>
+    /// <example><code>erfc (tensor [ 0.; 5. ]) // tensor([1.0000e+00, 1.5375e-12])</code></example>
     let erfc (x: Tensor) : Tensor = wide (smooth "erfc" erfcBody (fun x -> exp -(x * x) * -twoOverRootPi)) x
 
-    /// <summary>exp(x²) erfc(x): the tail of the error function without its exponential; infinite where that overflows (below -26.6).</summary>
-    /// <example><code>erfcx (tensor [ 0.; 100. ])</code></example>
+    /// <summary>exp(x²) erfc(x): the tail of the error function without its exponential; infinite where that overflows
+    /// (below -26.6).</summary>
+    /// <example><code>erfcx (tensor [ 0.; 100. ]) // tensor([1.0000, 0.0056])</code></example>
     let erfcx (x: Tensor) : Tensor =
         let body (x: Tensor) =
             let size = minimum (abs x) (f64 1e150)
@@ -231,7 +234,7 @@ module Special =
         Op.select edge (x * infinity) y
 
     /// <summary>The number whose error function is x: ±infinity at ±1, NaN beyond.</summary>
-    /// <example><code>erfinv (tensor [ 0.; 0.5; 1. ])</code></example>
+    /// <example><code>erfinv (tensor [ 0.; 0.5; 1. ]) // tensor([0.0000, 0.4769, inf])</code></example>
     let erfinv (x: Tensor) : Tensor =
         let slope (x: Tensor) =
             let y = named "erfinv" erfinvBody x
@@ -240,8 +243,9 @@ module Special =
 
     let private density (x: Tensor) = exp (x * x * -0.5) / Math.Sqrt(2.0 * Math.PI)
 
-    /// <summary>The distribution function of the standard normal: the probability of less than x. Exact in the lower tail.</summary>
-    /// <example><code>ndtr (tensor [ 0.; -3. ])</code></example>
+    /// <summary>The distribution function of the standard normal: the probability of less than x. Exact in the lower
+    /// tail.</summary>
+    /// <example><code>ndtr (tensor [ 0.; -3. ]) // tensor([0.5000, 0.0013])</code></example>
     let ndtr (x: Tensor) : Tensor = wide (smooth "ndtr" (fun x -> erfcBody (x * -(Math.Sqrt 0.5)) * 0.5) density) x
 
     let private ndtriBody (p: Tensor) =
@@ -253,7 +257,7 @@ module Special =
         Op.select edge ((p - 0.5) * infinity) y
 
     /// <summary>The quantile of the standard normal: the inverse of `ndtr`. Exact in the lower tail.</summary>
-    /// <example><code>ndtri (tensor [ 0.5; 0.975 ])</code></example>
+    /// <example><code>ndtri (tensor [ 0.5; 0.975 ]) // tensor([0.0000, 1.9600])</code></example>
     let ndtri (p: Tensor) : Tensor =
         wide (smooth "ndtri" ndtriBody (fun p -> 1.0 / density (named "ndtri" ndtriBody p))) p
 
@@ -336,22 +340,26 @@ module Special =
         let s, c = turn (Op.select negative x (f64 0.5))
         let pole = Op.binary Binary.Eq s (f64 0.0)
         let mirrored = positive - Math.PI * c / Op.select pole (f64 nan) s
-        Op.select zero (-infinity / Analytic.copySign (f64 1.0) x) (Op.select negative mirrored positive)
+        Op.select
+            zero
+            (Op.select (Analytic.isSigned x) (f64 infinity) (f64 -infinity))
+            (Op.select negative mirrored positive)
 
     /// <summary>The logarithm of |gamma(x)|; infinite at 0, -1, -2, ... Its derivative is `digamma`.</summary>
-    /// <example><code>lgamma (tensor [ 1.; 0.5; 10. ])</code></example>
+    /// <example><code>lgamma (tensor [ 1.; 0.5; 10. ]) // tensor([0.0000, 0.5724, 12.8018])</code></example>
     let lgamma (x: Tensor) : Tensor = wide (smooth "lgamma" lgammaBody (smooth "digamma" digammaBody trigamma64)) x
 
     /// <summary>The derivative of lgamma; -infinity at 0, NaN at -1, -2, ... Its derivative is `trigamma`.</summary>
-    /// <example><code>digamma (tensor [ 1.; 0.5; 10. ])</code></example>
+    /// <example><code>digamma (tensor [ 1.; 0.5; 10. ]) // tensor([-0.5772, -1.9635, 2.2518])</code></example>
     let digamma (x: Tensor) : Tensor = wide (smooth "digamma" digammaBody trigamma64) x
 
     /// <summary>The derivative of digamma; infinite at 0, -1, -2, ...</summary>
-    /// <example><code>trigamma (tensor [ 1.; 0.5; 10. ])</code></example>
+    /// <example><code>trigamma (tensor [ 1.; 0.5; 10. ]) // tensor([1.6449, 4.9348, 0.1052])</code></example>
     let trigamma (x: Tensor) : Tensor = wide trigamma64 x
 
-    /// <summary>The n-th derivative of digamma; for n of 2 or more x must be positive, otherwise the result is NaN.</summary>
-    /// <example><code>polygamma 2 (tensor [ 1.; 2. ])</code></example>
+    /// <summary>The n-th derivative of digamma; for n of 2 or more x must be positive, otherwise the result is
+    /// NaN.</summary>
+    /// <example><code>polygamma 2 (tensor [ 1.; 2. ]) // tensor([-2.4041, -0.4041])</code></example>
     let polygamma (n: int) (x: Tensor) : Tensor =
         match n with
         | 0 -> digamma x
@@ -362,15 +370,16 @@ module Special =
                 Op.select (lt (f64 0.0) x) (polygammaPositive n (Op.select (lt (f64 0.0) x) x (f64 1.0))) (f64 nan)
             wide (named $"polygamma{n}" body) x
 
-    /// <summary>The logarithm of the beta function of positive numbers: lgamma a + lgamma b - lgamma(a + b). The two broadcast.</summary>
-    /// <example><code>betaln (scalar 2.0) (scalar 3.0)</code></example>
+    /// <summary>The logarithm of the beta function of positive numbers: lgamma a + lgamma b - lgamma(a + b). The two
+    /// broadcast.</summary>
+    /// <example><code>betaln (scalar 2.0) (scalar 3.0) // tensor(-2.4849)</code></example>
     let betaln (a: Tensor) (b: Tensor) : Tensor =
         let a, b, t = together a b
         let a, b = Op.cast DType.F64 a, Op.cast DType.F64 b
         Op.cast t (lgamma a + lgamma b - lgamma (a + b))
 
     /// <summary>The beta function of positive numbers: gamma(a) gamma(b) / gamma(a + b). The two broadcast.</summary>
-    /// <example><code>beta (scalar 2.0) (scalar 3.0)</code></example>
+    /// <example><code>beta (scalar 2.0) (scalar 3.0) // tensor(0.0833)</code></example>
     let beta (a: Tensor) (b: Tensor) : Tensor =
         let a, b, t = together a b
         Op.cast t (exp (betaln (Op.cast DType.F64 a) (Op.cast DType.F64 b)))
@@ -378,7 +387,7 @@ module Special =
     // ---- entropy and odds
 
     /// <summary>x log y, and 0 where x is 0 (unless y is NaN). The two broadcast.</summary>
-    /// <example><code>xlogy (tensor [ 0.; 2. ]) (tensor [ 0.; 3. ])</code></example>
+    /// <example><code>xlogy (tensor [ 0.; 2. ]) (tensor [ 0.; 3. ]) // tensor([0.0000, 2.1972])</code></example>
     let xlogy (x: Tensor) (y: Tensor) : Tensor =
         let x, y, t = together x y
         let zero = constant x.DType 0.0
@@ -386,7 +395,8 @@ module Special =
         Op.cast t (Op.select vanishes zero (x * log (Op.select vanishes (constant x.DType 1.0) y)))
 
     /// <summary>x log(1 + y), and 0 where x is 0 (unless y is NaN). The two broadcast.</summary>
-    /// <example><code>xlog1py (tensor [ 0.; 2. ]) (tensor [ -1.; 1e-8 ])</code></example>
+    /// <example><code>xlog1py (tensor [ 0.; 2. ]) (tensor [ -1.; 1e-8 ])
+    /// // tensor([0.0000e+00, 2.0000e-08])</code></example>
     let xlog1py (x: Tensor) (y: Tensor) : Tensor =
         let x, y, t = together x y
         let zero = constant x.DType 0.0
@@ -394,7 +404,7 @@ module Special =
         Op.cast t (Op.select vanishes zero (x * Op.unary Unary.Log1p (Op.select vanishes zero y)))
 
     /// <summary>-x log x: the part of an entropy. 0 at 0, -infinity below.</summary>
-    /// <example><code>entr (tensor [ 0.; 0.5; -1. ])</code></example>
+    /// <example><code>entr (tensor [ 0.; 0.5; -1. ]) // tensor([0.0000, 0.3466, -inf])</code></example>
     let entr (x: Tensor) : Tensor =
         let body (x: Tensor) =
             let positive = lt (constant x.DType 0.0) x
@@ -403,9 +413,9 @@ module Special =
         computing body x
 
     /// <summary>log(x / (1 - x)): the inverse of sigmoid. Infinite at 0 and 1, NaN beyond.</summary>
-    /// <example><code>logit (tensor [ 0.5; 0.9 ])</code></example>
+    /// <example><code>logit (tensor [ 0.5; 0.9 ]) // tensor([0.0000, 2.1972])</code></example>
     let logit (x: Tensor) : Tensor = computing (fun x -> log x - Op.unary Unary.Log1p -x) x
 
     /// <summary>`sigmoid` under SciPy's name.</summary>
-    /// <example><code>expit (tensor [ 0.; 2. ])</code></example>
+    /// <example><code>expit (tensor [ 0.; 2. ]) // tensor([0.5000, 0.8808])</code></example>
     let expit (x: Tensor) : Tensor = sigmoid x
