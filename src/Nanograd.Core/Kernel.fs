@@ -100,6 +100,50 @@ type Product =
       ResultOffsets: int[][] // batch, m, n
       Label: string }
 
+/// Where the elements of a buffer come from or go to.
+[<RequireQualifiedAccess>]
+type Place =
+    | Input of int
+    | Output of int
+    | Temporary
+
+type PlanBuffer = { DType: DType; Length: int; Place: Place }
+
+/// Where a buffer is while a program runs.
+[<RequireQualifiedAccess>]
+type Home =
+    /// In the memory of input i, which the caller owns.
+    | Input of int
+    /// In the memory of donated input i: the result takes its place.
+    | InPlace of input: int
+    /// In fresh memory, which becomes result i.
+    | Fresh of output: int
+    /// At an offset (in bytes) of the program's arena.
+    | Arena of offset: int64
+    /// Nowhere: nobody reads it.
+    | Nowhere
+
+/// Where all buffers of a program live, known before it runs.
+type MemoryPlan =
+    {
+        Homes: Home[]
+        ArenaBytes: int64
+        /// Arena and fresh results together: the most a run adds to what its inputs hold.
+        PeakBytes: int64
+    }
+
+/// Where a loop keeps a carry from one step to the next. The first step reads the operand, the last one leaves the result.
+[<RequireQualifiedAccess>]
+type Carry =
+    /// In the result's buffer: a step is done with what it read before it writes there.
+    | InPlace
+    /// By turns in the result's buffer and in this one.
+    | Alternating of other: int
+    /// Row i of this output is what step i leaves, and there it stays.
+    | Stacked of output: int
+    /// Row i of this output is what step i finds.
+    | StackedBefore of output: int
+
 /// A program's unit of work.
 [<RequireQualifiedAccess; NoComparison>]
 type Kernel =
@@ -113,26 +157,39 @@ type Kernel =
         result: int *
         sizes: struct (int * int * int * int) *
         node: Tensor
+    /// A plan that runs again and again, on moving slices.
+    | Repeat of Repeat
     /// A primitive that has no kernel of its own yet: the interpreter's row, on buffers. Shown as what it is.
     | Reference of node: Tensor * operands: int[] * results: int[]
 
-/// Where the elements of a buffer come from or go to.
-[<RequireQualifiedAccess>]
-type Place =
-    | Input of int
-    | Output of int
-    | Temporary
-
-type PlanBuffer = { DType: DType; Length: int; Place: Place }
-
 /// A program of kernels over numbered buffers, in the order in which they run.
-[<NoComparison>]
-type Plan =
+and [<NoComparison>] Plan =
     {
         Buffers: PlanBuffer[]
         Kernels: Kernel[]
         /// For each result of the program, its buffer.
         Results: int[]
+    }
+
+/// A loop of at least one step. The body's inputs are captured values, carries and slices, its results the next carries and a row of
+/// each output; one of its buffers may serve two of these.
+and [<NoComparison>] Repeat =
+    {
+        Body: Plan
+        /// Where the body's buffers are; its arena is the buffer Scratch.
+        Memory: MemoryPlan
+        Captured: int
+        Carried: int
+        Length: int
+        Reverse: bool
+        /// Buffers of the captured values, the initial carries and the scanned inputs.
+        Operands: int[]
+        /// Buffers of the final carries and the outputs.
+        Results: int[]
+        Carries: Carry[]
+        /// The body's arena; -1 where it needs none.
+        Scratch: int
+        Label: string
     }
 
 /// The kernel language: small, typed, and silent about vectors, threads and .NET.
@@ -167,7 +224,27 @@ module Kernel =
         | Kernel.Product p -> struct ([| p.Left; p.Right |], [| p.Result |])
         | Kernel.Scatter(target, indices, updates, result, _, _) ->
             struct ([| target; indices; updates |], [| result |])
+        | Kernel.Repeat r ->
+            let others =
+                r.Carries
+                |> Array.choose (fun c ->
+                    match c with
+                    | Carry.Alternating other -> Some other
+                    | Carry.InPlace
+                    | Carry.Stacked _
+                    | Carry.StackedBefore _ -> None)
+            let written = Array.concat [ r.Results; others; [| r.Scratch |] ] |> Array.filter (fun b -> b >= 0)
+            struct (Array.distinct r.Operands, Array.distinct written)
         | Kernel.Reference(_, operands, results) -> struct (operands, results)
+
+    /// May the kernel find an index out of range?
+    let rec mayFail (k: Kernel) =
+        match k with
+        | Kernel.Loop l -> l.Checks.Length > 0
+        | Kernel.Scatter _
+        | Kernel.Reference _ -> true
+        | Kernel.Repeat r -> Array.exists mayFail r.Body.Kernels
+        | Kernel.Product _ -> false
 
     let private word (i: int) = "v" + string i
 
@@ -215,8 +292,19 @@ module Kernel =
             line [ "  store "; string a; " = v"; string v ]
         text.ToString()
 
+    let private showCarries (carries: Carry[]) =
+        let one (c: Carry) =
+            match c with
+            | Carry.InPlace -> "in place"
+            | Carry.Alternating other -> $"by turns with b{other}"
+            | Carry.Stacked output -> $"in output {output}"
+            | Carry.StackedBefore output -> $"ahead in output {output}"
+        "[" + String.Join(", ", Array.map one carries) + "]"
+
+    let private showScratch (b: int) = if b < 0 then "none" else $"b{b}"
+
     /// A kernel with what it runs on, in one line and (loops) its code below.
-    let show (k: Kernel) =
+    let rec show (k: Kernel) =
         match k with
         | Kernel.Loop l ->
             let operand i (o: Operand) = $"{i}:b{o.Buffer}+{o.Form.Offset}{Shape.show o.Form.Strides}"
@@ -228,6 +316,12 @@ module Kernel =
             let size (t: int[][]) = Shape.show (t |> Array.map Array.length)
             $"product b{p.Result}{size p.ResultOffsets} = b{p.Left}{size p.LeftOffsets} x b{p.Right}{size p.RightOffsets}: {p.Label}\n"
         | Kernel.Scatter(t, i, u, r, _, _) -> $"scatter b{r} = b{t} + b{u} at b{i}\n"
+        | Kernel.Repeat r ->
+            let indent (text: string) = "  | " + text.TrimEnd('\n').Replace("\n", "\n  | ") + "\n"
+            let direction = if r.Reverse then " from the last" else ""
+            $"repeat {r.Length} times{direction} {r.Label}: b{Shape.show r.Results} of b{Shape.show r.Operands}, "
+            + $"carries {showCarries r.Carries}, arena {showScratch r.Scratch}\n"
+            + String.Join("", r.Body.Kernels |> Array.map (show >> indent))
         | Kernel.Reference(node, operands, results) ->
             $"reference {Print.name node} b{Shape.show results} of b{Shape.show operands}\n"
 

@@ -44,6 +44,9 @@ module KernelEvaluator =
                     Strides = (Form.identity shape).Strides |> Array.mapi (fun i s -> if i = axis then 0 else s) }
         Elements.pick d folded back
 
+    let private empty (d: DType) (count: int) : Array =
+        Elements.pick d (Elements.ofStorage (Buffers.allocate d 1)) (Array.zeroCreate count)
+
     let private values (l: Loop) (buffers: Array[]) : Array[] =
         let count = Shape.count l.Extents
         let result = Array.zeroCreate<Array> l.Nest.Values.Length
@@ -101,21 +104,19 @@ module KernelEvaluator =
         let outputs =
             match node.Op with
             | Op.Sort _
-            | Op.TopK _
-            | Op.Scan _ -> Op.items again
+            | Op.TopK _ -> Op.items again
             | _ -> [| again |]
         Interpreter.evaluate bindings outputs |> Array.map Elements.ofStorage
 
-    /// Runs a plan on the values of its inputs.
-    let run (plan: Plan) (inputs: Storage[]) : Storage[] =
+    /// Runs a plan on the elements of its inputs.
+    let rec private execute (plan: Plan) (inputs: Array[]) : Array[] =
         let buffers =
             plan.Buffers
             |> Array.map (fun b ->
                 match b.Place with
-                | Place.Input i -> Elements.ofStorage inputs[i]
+                | Place.Input i -> inputs[i]
                 | Place.Output _
-                | Place.Temporary ->
-                    Elements.pick b.DType (Elements.ofStorage (Buffers.allocate b.DType 1)) (Array.zeroCreate b.Length))
+                | Place.Temporary -> empty b.DType b.Length)
         for kernel in plan.Kernels do
             match kernel with
             | Kernel.Loop l ->
@@ -131,7 +132,34 @@ module KernelEvaluator =
             | Kernel.Product p -> buffers[p.Result] <- product p buffers
             | Kernel.Scatter(target, indices, updates, result, _, node) ->
                 buffers[result] <- (reference node [| buffers[target]; buffers[indices]; buffers[updates] |]).[0]
+            | Kernel.Repeat r ->
+                let computed = repeat r (r.Operands |> Array.map (fun b -> buffers[b]))
+                Array.iter2 (fun b x -> if b >= 0 then buffers[b] <- x) r.Results computed
             | Kernel.Reference(node, operands, results) ->
                 let computed = reference node (operands |> Array.map (fun b -> buffers[b]))
                 Array.iter2 (fun b x -> buffers[b] <- x) results computed
-        plan.Results |> Array.map (fun b -> Elements.toStorage plan.Buffers[b].DType buffers[b])
+        plan.Results |> Array.map (fun b -> buffers[b])
+
+    /// The final carries and the stacked outputs of a loop.
+    and private repeat (r: Repeat) (operands: Array[]) : Array[] =
+        let first = r.Captured + r.Carried
+        let slice row (k: int) =
+            let b = r.Body.Buffers |> Array.find (fun b -> b.Place = Place.Input(first + k))
+            Elements.sub b.DType operands[first + k] (row * b.Length) b.Length
+        let mutable carries = operands[r.Captured .. first - 1]
+        let rows = Array.zeroCreate<Array[]> r.Length
+        for step in 0 .. r.Length - 1 do
+            let row = if r.Reverse then r.Length - 1 - step else step
+            let slices = Array.init (operands.Length - first) (slice row)
+            let results = execute r.Body (Array.concat [ operands[.. r.Captured - 1]; carries; slices ])
+            carries <- results[.. r.Carried - 1]
+            rows[row] <- results[r.Carried ..]
+        let stack k =
+            let dtype = r.Body.Buffers[r.Body.Results[r.Carried + k]].DType
+            Elements.join dtype (rows |> Array.map (fun row -> row[k]))
+        Array.append carries (Array.init (r.Body.Results.Length - r.Carried) stack)
+
+    /// Runs a plan on the values of its inputs.
+    let run (plan: Plan) (inputs: Storage[]) : Storage[] =
+        let results = execute plan (inputs |> Array.map Elements.ofStorage)
+        Array.map2 (fun b x -> Elements.toStorage plan.Buffers[b].DType x) plan.Results results

@@ -40,13 +40,13 @@ module internal OwnKernels =
         p.Kernels.Add(Kernel.Reference(t, operands, results))
         match t.Op with
         | Op.Sort _
-        | Op.TopK _
-        | Op.Scan _ -> p.KeepAll(t, results)
+        | Op.TopK _ -> p.KeepAll(t, results)
         | _ -> p.Keep(t, results[0])
 
-    /// Adds the kernels of one such expression, whose operands are in memory.
-    let add (p: Planner) (t: Tensor) =
+    /// Adds the kernels of one such expression, whose operands are in memory. `bodyOf` lowers the bodies of loops.
+    let add (p: Planner) (bodyOf: Scan -> LoopKernel.Body) (t: Tensor) =
         match t.Op with
+        | Op.Scan s -> LoopKernel.add p t s (bodyOf s)
         | Op.Dot d -> product p t d
         | Op.Movement(Movement.Concat axis) ->
             let target = p.Temporary t
@@ -69,8 +69,7 @@ module internal OwnKernels =
         | Op.ArgReduce _
         | Op.CumSum _
         | Op.Sort _
-        | Op.TopK _
-        | Op.Scan _ -> reference p t
+        | Op.TopK _ -> reference p t
         // Nests compute these, or the graph was prepared so that they do not occur.
         | Op.Literal _
         | Op.Input _

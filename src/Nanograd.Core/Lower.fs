@@ -36,6 +36,9 @@ module Lower =
             match t.Inputs[0].Op with
             | Op.Custom c -> Some (Lambda.apply c.Body t.Inputs[0].Inputs).[i]
             | Op.Checkpoint l -> Some (Lambda.apply l t.Inputs[0].Inputs).[i]
+            | Op.Scan s when s.Length = 0 ->
+                let nothing () = Op.broadcast t.Shape (Op.constant (Constant.ofInt t.DType 0L))
+                Some(if i < s.Carried then t.Inputs[0].Inputs[s.Captured + i] else nothing ())
             | _ -> None
         | _ -> None
 
@@ -135,18 +138,29 @@ module Lower =
             )
             target
 
-    /// The plan that computes `outputs` from `inputs` (variables).
-    let plan (inputs: Tensor[]) (outputs: Tensor[]) : Plan =
+    let rec private planWith (bodies: Dictionary<Hash, LoopKernel.Body>) (inputs: Tensor[]) (outputs: Tensor[]) : Plan =
         let outputs, order = prepare outputs
         let isFree = Schedule.free order
         let schedule = Schedule.make order isFree outputs
+        /// Equal bodies, as of equal layers, are lowered once.
+        let bodyOf (s: Scan) =
+            let key = (Op.Scan { s with Length = 1; Reverse = false }).Hash
+            match bodies.TryGetValue key with
+            | true, known -> known
+            | _ ->
+                let body = LoopKernel.body (planWith bodies) s
+                bodies[key] <- body
+                body
         let planner = Planner(inputs, isFree)
         for work in schedule.Works do
             match work with
             | Work.Rows(members, length) -> rows planner schedule.Stored members length
             | Work.Columns(t, inside) -> columns planner t inside
-            | Work.Single t -> OwnKernels.add planner t
+            | Work.Single t -> OwnKernels.add planner bodyOf t
         let results = outputs |> Array.mapi (fun i o -> result planner o i)
         { Buffers = planner.Buffers.ToArray()
           Kernels = planner.Kernels.ToArray()
           Results = results }
+
+    /// The plan that computes `outputs` from `inputs` (variables).
+    let plan (inputs: Tensor[]) (outputs: Tensor[]) : Plan = planWith (Dictionary()) inputs outputs

@@ -3,31 +3,8 @@ namespace Nanograd
 open System
 open System.Collections.Generic
 
-/// Where a buffer is while a program runs.
-[<RequireQualifiedAccess>]
-type Home =
-    /// In the memory of input i, which the caller owns.
-    | Input of int
-    /// In the memory of donated input i: the result takes its place.
-    | InPlace of input: int
-    /// In fresh memory, which becomes result i.
-    | Fresh of output: int
-    /// At an offset (in bytes) of the program's arena.
-    | Arena of offset: int64
-    /// Nowhere: nobody reads it.
-    | Nowhere
-
-/// Where all buffers of a program live, known before it runs.
-type MemoryPlan =
-    {
-        Homes: Home[]
-        ArenaBytes: int64
-        /// Arena and fresh results together: the most a run adds to what its inputs hold.
-        PeakBytes: int64
-    }
-
 /// Lifetimes to addresses: buffers that are never alive together share memory, and results replace donated inputs where that is safe.
-[<RequireQualifiedAccess>]
+[<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
 module MemoryPlan =
     let private align (bytes: int64) = (bytes + 64L + 63L) / 64L * 64L // vector loads may look 64 bytes past the end
 
@@ -59,6 +36,18 @@ module MemoryPlan =
             not lookups && not reductions && written.Length = 1 && forms Access.Read input = written
         | _ -> false
 
+    /// May buffer `output` be where `input` is? That is so when every kernel is done with the input before one writes the output.
+    let mayShare (plan: Plan) (input: int) (output: int) =
+        let reads, writes = List<int>(), List<int>()
+        plan.Kernels
+        |> Array.iteri (fun k kernel ->
+            let struct (read, written) = Kernel.touches kernel
+            if Array.contains input read then reads.Add k
+            if Array.contains output read || Array.contains output written then writes.Add k)
+        let last = if reads.Count = 0 then -1 else Seq.max reads
+        let first = if writes.Count = 0 then Int32.MaxValue else Seq.min writes
+        last < first || (last = first && sameElements plan.Kernels[first] input output)
+
     /// Lays out the buffers of a plan. `donated` marks inputs that results may overwrite.
     let make (plan: Plan) (donated: bool[]) : MemoryPlan =
         let count = plan.Buffers.Length
@@ -87,15 +76,7 @@ module MemoryPlan =
             | _ -> ())
         let taken = HashSet<int>()
         // What may find an index out of range must have run before anything donated is overwritten.
-        let lastCheck =
-            plan.Kernels
-            |> Array.tryFindIndexBack (fun k ->
-                match k with
-                | Kernel.Loop l -> l.Checks.Length > 0
-                | Kernel.Scatter _
-                | Kernel.Reference _ -> true
-                | Kernel.Product _ -> false)
-            |> Option.defaultValue -1
+        let lastCheck = plan.Kernels |> Array.tryFindIndexBack Kernel.mayFail |> Option.defaultValue -1
         let donorFor b =
             match donors.TryGetValue(struct (plan.Buffers[b].DType, plan.Buffers[b].Length)) with
             | true, candidates when writers[b].Count > 0 && writers[b][0] > lastCheck ->

@@ -106,15 +106,17 @@ let ``a program gives the same bits again, and on other threads at once`` (p: Ta
 [<Law 60>]
 let ``every loop nest of a plan obeys the rules of the kernel language`` (p: WildProgram) =
     let _, inputs, outputs = abstracted p.Roots
-    for kernel in (Lower.plan inputs outputs).Kernels do
+    let rec check (kernel: Nanograd.Kernel) =
         match kernel with
         | Kernel.Loop l ->
             match Kernel.check l.Nest with
             | [] -> ()
             | wrong -> failwith (String.Join("; ", wrong) + "\n" + Kernel.show kernel)
+        | Kernel.Repeat r -> Array.iter check r.Body.Kernels
         | Kernel.Product _
         | Kernel.Scatter _
         | Kernel.Reference _ -> ()
+    Array.iter check (Lower.plan inputs outputs).Kernels
 
 /// The kernels of a plan, run by the slow evaluator of the kernel language, against the interpreter.
 let kernelsEqualInterpreter (p: Sample) =

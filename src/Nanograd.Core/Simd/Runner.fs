@@ -228,8 +228,8 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
             | Home.Arena offset -> buffers[b] <- arena.Pointer + nativeint offset
             | _ -> ())
 
-    let reference (node: Tensor) (operands: int[]) (results: int[]) =
-        let input b (i: Tensor) = Storage(plan.Buffers[b].DType, i.Count, buffers[b], arena)
+    let reference (buffers: nativeint[]) (node: Tensor) (operands: int[]) (results: int[]) =
+        let input b (i: Tensor) = Storage(i.DType, i.Count, buffers[b], arena)
         let bindings = Dictionary<Hash, Storage>()
         let variables = node.Inputs |> Array.mapi (fun i t -> Op.input $"r{i}" t.DType t.Shape)
         Array.iter2 (fun (v: Tensor) b -> bindings[v.Hash] <- input b v) variables operands
@@ -237,8 +237,7 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
         let outputs =
             match node.Op with
             | Op.Sort _
-            | Op.TopK _
-            | Op.Scan _ -> Op.items again
+            | Op.TopK _ -> Op.items again
             | _ -> [| again |]
         let values = Interpreter.evaluate bindings outputs
         Array.iter2
@@ -277,9 +276,8 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
                         "gather"
                 raise (IndexException(name, index, bound))
 
-    /// What each kernel does, ready to run.
-    let steps: Action[] =
-        NativePtr.set (NativePtr.ofNativeInt<int64> note) 0 0L
+    /// What each kernel of a plan (this one, or the body of a loop in it) does on buffers, ready to run.
+    let rec prepare (plan: Nanograd.Plan) (buffers: nativeint[]) : Action[] =
         plan.Kernels
         |> Array.map (fun kernel ->
             match kernel with
@@ -309,7 +307,14 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
                 Action(fun () ->
                     Threads.Run(job, job.Parts)
                     raiseNoted [| node |])
-            | Kernel.Reference(node, operands, results) -> Action(fun () -> reference node operands results))
+            | Kernel.Repeat r ->
+                let job = RepeatJob(r, buffers, prepare)
+                Action(fun () -> job.Run())
+            | Kernel.Reference(node, operands, results) -> Action(fun () -> reference buffers node operands results))
+
+    let steps = prepare plan buffers
+
+    do NativePtr.set (NativePtr.ofNativeInt<int64> note) 0 0L
 
     /// Time spent in each kernel so far, in ticks of the stopwatch, when somebody asked for it.
     member val Ticks: int64[] = null with get, set
