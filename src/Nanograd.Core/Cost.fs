@@ -77,7 +77,8 @@ module internal Cost =
         let count = float t.Count
         let bytes = count * float (DType.size t.DType)
         let stored work = struct (work, bytes)
-        let sorted () = let x = t.Inputs[0] in float x.Count * log (2.0 + float (if x.Rank = 0 then 1 else Array.max x.Shape))
+        let sorted () =
+            let x = t.Inputs[0] in float x.Count * log (2.0 + float (if x.Rank = 0 then 1 else Array.max x.Shape))
         let results () = Op.results t |> Array.sumBy (fun (d, s) -> float (Shape.count s) * float (DType.size d))
         match t.Op with
         | Op.Literal _
@@ -113,7 +114,10 @@ module internal Cost =
         | Op.Conv _ -> let w = t.Inputs[1] in stored (2.0 * count * float w.Count / float (max 1 w.Shape[0]))
         | Op.Sort _
         | Op.TopK _ -> struct (sorted (), results ())
-        | Op.Scan s -> let struct (work, inside) = ofAll s.Body.Results in struct (float s.Length * work, results () + inside)
+        | Op.Scan s -> // every step writes
+            let struct (work, inside) = ofAll s.Body.Results
+            let steps = float s.Length
+            struct (steps * work, results () + steps * inside)
         | Op.Custom c -> ofAll c.Body.Results
         | Op.Checkpoint l -> ofAll l.Results
 

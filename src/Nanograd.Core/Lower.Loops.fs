@@ -71,7 +71,14 @@ module internal LoopKernel =
     let add (p: Planner) (t: Tensor) (s: Scan) (b: Body) : unit =
         let operands = t.Inputs |> Array.map p.Realise
         let temporary (dtype, shape) = p.NewBuffer(dtype, Shape.count shape, Place.Temporary)
-        let results = Op.results t |> Array.map temporary
+        // A carry that stands in a stack is read there: graphs are prepared so.
+        let isStacked i =
+            i < s.Carried
+            && (match b.Rows[i] with
+                | Rows.After _ -> true
+                | Rows.Before _
+                | Rows.Absent -> false)
+        let results = Op.results t |> Array.mapi (fun i r -> if isStacked i then -1 else temporary r)
         let keep k =
             match b.Rows[k] with
             | Rows.After j -> Carry.Stacked j

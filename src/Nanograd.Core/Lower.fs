@@ -42,12 +42,20 @@ module Lower =
             | _ -> None
         | _ -> None
 
-    /// Custom and Checkpoint replaced by their bodies, and reductions put into the forms that nests have.
-    /// Also their topological order.
+    let private isLoop (t: Tensor) =
+        match t.Op with
+        | Op.Scan _ -> true
+        | _ -> false
+
+    /// Custom and Checkpoint replaced by their bodies, and reductions put into the forms that nests have. Loops hold only what is
+    /// read. Also the topological order.
     let rec prepare (roots: Tensor[]) : Tensor[] * Tensor[] =
         let order = Graph.topological roots
         if order |> Array.exists (fun t -> (canonical t).IsSome) then
             prepare (Substitute.rewrite canonical roots)
+        elif Array.exists isLoop order then
+            let tidied = LoopRules.tidy LoopRules.silent roots
+            tidied, Graph.topological tidied
         else
             roots, order
 

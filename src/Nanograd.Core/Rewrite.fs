@@ -10,10 +10,8 @@ type RewriteStep = { Rule: string; Before: Tensor; After: Tensor }
 /// What the rewriter did: the results, and every step in order. Printed, it is a derivation.
 [<NoComparison>]
 type RewriteTrace =
-    {
-        Results: Tensor[]
-        Steps: RewriteStep[]
-    }
+    { Results: Tensor[]
+      Steps: RewriteStep[] }
 
     /// The rules that fired, with how often each did, the most frequent first.
     member t.Counts = t.Steps |> Array.countBy (fun s -> s.Rule) |> Array.sortByDescending snd
@@ -56,56 +54,6 @@ module Rewrite =
             )
         Array.map2 Array.append (table isForReaders) (table isKept)
 
-    // ------------------------------------------------------------------------------------------------ loops
-
-    /// What two loops must share to be one: operands, extents and the way their carries go.
-    let private loopKey (t: Tensor) (s: Scan) =
-        let h = (Hash.Zero.Add [| s.Captured; s.Carried; s.Length; (if s.Reverse then 1 else 0) |])
-        let h = t.Inputs |> Array.fold (fun (h: Hash) i -> h.Add i.Hash) h
-        s.Body.Results[.. s.Carried - 1] |> Array.fold (fun (h: Hash) r -> h.Add r.Hash) h
-
-    /// Loops over the same operands with the same carries become one with the outputs of all; outputs that nobody reads
-    /// go. The gradient of a loop runs it again for the values that it needs: this makes the two runs one.
-    let private mergeLoops (roots: Tensor[]) : Tensor[] =
-        let order = Graph.topological roots
-        let groups = Dictionary<Hash, List<Tensor>>() // results that are read, by loop key
-        for t in order do
-            match t.Op with
-            | Op.Item i ->
-                match t.Inputs[0].Op with
-                | Op.Scan s when i >= s.Carried ->
-                    let key = loopKey t.Inputs[0] s
-                    if not (groups.ContainsKey key) then groups[key] <- List()
-                    let r = s.Body.Results[i]
-                    if not (groups[key].Contains r) then groups[key].Add r
-                | _ -> ()
-            | _ -> ()
-        let merged = Dictionary<Hash, Tensor[]>()
-        let rebuilt = Dictionary<Hash, Tensor>()
-        for t in order do
-            let inputs () = t.Inputs |> Array.map (fun i -> rebuilt[i.Hash])
-            rebuilt[t.Hash] <-
-                match t.Op with
-                | Op.Item i ->
-                    match t.Inputs[0].Op with
-                    | Op.Scan s ->
-                        let call = t.Inputs[0]
-                        let key = loopKey call s
-                        let outputs =
-                            match groups.TryGetValue key with
-                            | true, o -> o.ToArray()
-                            | _ -> [||]
-                        if not (merged.ContainsKey key) then
-                            let results = Array.append s.Body.Results[.. s.Carried - 1] outputs
-                            let body = if results = s.Body.Results then s.Body else Lambda.make s.Body.Params results
-                            merged[key] <-
-                                Op.scan { s with Body = body } (call.Inputs |> Array.map (fun x -> rebuilt[x.Hash]))
-                        let all = merged[key]
-                        if i < s.Carried then all[i] else all[s.Carried + Array.IndexOf(outputs, s.Body.Results[i])]
-                    | _ -> Op.rebuild t (inputs ())
-                | _ -> Op.rebuild t (inputs ())
-        roots |> Array.map (fun r -> rebuilt[r.Hash])
-
     // ------------------------------------------------------------------------------------------------ the driver
 
     /// A step that is refused now may pay when others have been taken: so often is that looked for.
@@ -116,13 +64,17 @@ module Rewrite =
         | Op.Scan _ -> true
         | _ -> false
 
-    let rec private run (isForReaders: bool) (table: Table) (fired: Rule -> Tensor -> Tensor -> unit) (roots: Tensor[]) =
+    /// What is told of each step: the law, and the expression before and after.
+    type private Note = string -> Tensor -> Tensor -> unit
+
+    let rec private run (isForReaders: bool) (table: Table) (note: Note) (roots: Tensor[]) =
+        let fired (r: Rule) = note r.Name
         let bodies = Dictionary<Hash, Lambda>()
         let simplified (l: Lambda) =
             match bodies.TryGetValue l.Hash with
             | true, known -> known
             | _ ->
-                let results: Tensor[] = run isForReaders table fired l.Results
+                let results: Tensor[] = run isForReaders table note l.Results
                 let body = if results = l.Results then l else Lambda.make l.Params results
                 bodies[l.Hash] <- body
                 bodies[body.Hash] <- body
@@ -140,24 +92,26 @@ module Rewrite =
         let rec settle n (roots: Tensor[]) =
             let descent = Descent(table, not isForReaders, inner, fired, roots)
             let next = descent.Results
-            let merged = if not isForReaders && Array.exists isLoop (Graph.topological next) then mergeLoops next else next
-            let isDone = merged = roots || (descent.Refused = 0 && merged = next)
-            if isDone || n = 1 then merged else settle (n - 1) merged
-        settle passes roots
+            let hasLoops = not isForReaders && Array.exists isLoop (Graph.topological next)
+            let moved =
+                if hasLoops then next |> LoopRules.tidy note |> LoopRules.split note |> LoopRules.tidy note else next
+            let isDone = moved = roots || (descent.Refused = 0 && moved = next)
+            if isDone || n = 1 then moved else settle (n - 1) moved
+        // Loops are made one while their bodies are still as they were written.
+        settle passes (if isForReaders then roots else LoopRules.tidy note roots)
 
     /// One descent over programs without loops, to look at: for tests.
     let internal descend (roots: Tensor[]) = Descent(compiling, true, id, (fun _ _ _ -> ()), roots)
 
-    let private silent (_: Rule) (_: Tensor) (_: Tensor) = ()
+    let private silent (_: string) (_: Tensor) (_: Tensor) = ()
 
     /// The same values (within rounding) by a program that is nowhere slower: what the compiler starts from.
-    let simplify (roots: Tensor[]) : Tensor[] =
-        run false compiling silent roots
+    let simplify (roots: Tensor[]) : Tensor[] = run false compiling silent roots
 
     /// `simplify`, and every step of it.
     let trace (roots: Tensor[]) : RewriteTrace =
         let steps = List<RewriteStep>()
-        let note (r: Rule) before after = steps.Add { Rule = r.Name; Before = before; After = after }
+        let note law before after = steps.Add { Rule = law; Before = before; After = after }
         let results = run false compiling note roots
         { Results = results; Steps = steps.ToArray() }
 

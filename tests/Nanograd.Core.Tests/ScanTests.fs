@@ -51,7 +51,9 @@ type private Maker(random: Random) =
     member m.Loop(outside: Tensor[], depth: int) : Tensor[] =
         let several n f = Array.init (random.Next(n + 1)) (fun _ -> f ())
         let length = oneOf [| 0; 1; 2; 3; 5 |]
-        let captured = several 2 (fun () -> oneOf outside)
+        let captured =
+            several 2 (fun () ->
+                let t = oneOf outside in if chance 0.2 then broadcastTo (Array.append [| 2 |] t.Shape) t else t)
         let carries = several 3 (fun () -> if chance 0.3 then oneOf outside else leaf (oneOf types) (oneOf shapes))
         let scanned = several 2 (fun () -> leaf (oneOf types) (Array.append [| length |] (oneOf shapes)))
         let typed (t: Tensor) = t.DType, t.Shape
@@ -86,7 +88,16 @@ type private Maker(random: Random) =
     member m.Roots() =
         let outside =
             [| leaf DType.F32 [| 2; 3 |]; leaf DType.F32 [||]; leaf DType.I32 [| 3 |]; leaf DType.F64 [| 70 |] |]
-        m.Loop(outside, 1 + random.Next 2)
+        let results = m.Loop(outside, 1 + random.Next 2)
+        match results[0].Inputs[0].Op with
+        | Op.Scan s when chance 0.3 -> // the same loop again, with one more output
+            let more =
+                match s.Body.Params with
+                | [||] -> s.Body.Results[0]
+                | ps -> let d, shape = oneOf ps in Op.parameter (Array.IndexOf(ps, (d, shape))) d shape
+            let body = Lambda.make s.Body.Params (Array.append s.Body.Results [| more |])
+            Array.append results (Op.scan { s with Body = body } results[0].Inputs[0].Inputs)
+        | _ -> results
 
 let private randomLoop seed = Maker(Random seed).Roots()
 
@@ -121,5 +132,66 @@ let ``random loops, by the evaluator of kernels: the interpreter's bits`` (DoNot
     let results = KernelEvaluator.run (Lower.plan inputs outputs) (literals |> Array.map Program.storage)
     Array.iter2 (fun (r: Tensor) s -> assertSame $"seed {seed}" (interpreted r) (elements s)) roots results
 
+/// The same bits by the interpreter, before and after a pass over loops.
+let private keepsBits (pass: Tensor[] -> Tensor[]) (DoNotSize(seed: int)) =
+    let roots = randomLoop seed
+    Array.iteri2
+        (fun i (a: Tensor) (b: Tensor) -> assertSame $"seed {seed}, result {i}" (interpreted a) (interpreted b))
+        roots
+        (pass roots)
+
+[<Law 150>]
+let ``tidied loops keep every bit`` seed = keepsBits (LoopRules.tidy LoopRules.silent) seed
+
+[<Law 150>]
+let ``what moves out of loops keeps every bit`` seed =
+    keepsBits
+        (LoopRules.tidy LoopRules.silent >> LoopRules.split LoopRules.silent >> LoopRules.tidy LoopRules.silent)
+        seed
+
 [<Test>]
-let ``a test`` () = ()
+let ``random loops meet the laws of loops`` () =
+    let fired = HashSet<string>()
+    for seed in 0..400 do
+        let note: LoopRules.Note = fun law _ _ -> fired.Add law |> ignore
+        randomLoop seed |> LoopRules.tidy note |> LoopRules.split note |> LoopRules.tidy note |> ignore
+    Assert.That(fired, Has.Count.GreaterThanOrEqualTo 7, String.Join("\n", fired))
+
+// ------------------------------------------------------------------------------------------------ recurrent networks
+
+let private matmul = { LeftBatch = [||]; RightBatch = [||]; LeftSum = [| 1 |]; RightSum = [| 0 |] }
+
+/// h' = tanh(x wx + h wh + b), y = h' wy over [steps; batch; width]: the variables, and the outputs.
+let private network (steps: int) (batch: int) (width: int) =
+    let variable name shape = Op.input name DType.F32 shape
+    let square = [| width; width |]
+    let wx, wh, wy = variable "wx" square, variable "wh" square, variable "wy" square
+    let b, xs, h = variable "b" [| width |], variable "xs" [| steps; batch; width |], variable "h" [| batch; width |]
+    let row = DType.F32, [| batch; width |]
+    let body, captured =
+        Lambda.trace [| row; row |] (fun p ->
+            let h = tanh (Op.dot matmul p[1] wx + Op.dot matmul p[0] wh + b)
+            [| h; Op.dot matmul h wy |])
+    let loop =
+        { Body = body
+          Captured = captured.Length
+          Carried = 1
+          Length = steps
+          Reverse = false }
+    [| wx; wh; wy; b; xs; h |], Op.scan loop (Array.append captured [| h; xs |])
+
+let rec private products (isInside: bool) (p: Nanograd.Plan) : int =
+    p.Kernels
+    |> Array.sumBy (fun k ->
+        match k with
+        | Kernel.Product _ -> if isInside then 1 else 0
+        | Kernel.Repeat r -> products true r.Body
+        | Kernel.Loop _
+        | Kernel.Scatter _
+        | Kernel.Reference _ -> 0)
+
+[<Test>]
+let ``of a recurrent network only the recurrent product stays in the loop`` () =
+    let inputs, results = network 7 3 5
+    Assert.That(products false (Lower.plan inputs [| results[1] |]), Is.EqualTo 3)
+    Assert.That(products false (Lower.plan inputs (Rewrite.simplify [| results[1] |])), Is.EqualTo 1)

@@ -44,7 +44,8 @@ type internal RepeatJob(repeat: Repeat, outer: nativeint[], prepare: Nanograd.Pl
     /// Says where carry k is found and left in a step.
     let placeCarry step k =
         let found, left = inputs[repeat.Captured + k], body.Results[k]
-        let initial, final = outer[repeat.Operands[repeat.Captured + k]], outer[repeat.Results[k]]
+        let initial = outer[repeat.Operands[repeat.Captured + k]]
+        let final = if repeat.Results[k] < 0 then 0n else outer[repeat.Results[k]]
         let isLast = step = repeat.Length - 1
         match repeat.Carries[k] with
         | Carry.InPlace ->
@@ -84,17 +85,6 @@ type internal RepeatJob(repeat: Repeat, outer: nativeint[], prepare: Nanograd.Pl
             | Carry.Alternating _
             | Carry.InPlace -> ()
 
-    let finish () =
-        for k in 0 .. repeat.Carried - 1 do
-            match repeat.Carries[k] with
-            | Carry.Stacked output ->
-                let size = bytes body.Results[k]
-                let stack = repeat.Results[repeat.Carried + output]
-                copy (address stack size (repeat.Length - 1)) outer[repeat.Results[k]] size
-            | Carry.StackedBefore _
-            | Carry.Alternating _
-            | Carry.InPlace -> ()
-
     member _.Run() =
         start ()
         for step in 0 .. repeat.Length - 1 do
@@ -104,4 +94,3 @@ type internal RepeatJob(repeat: Repeat, outer: nativeint[], prepare: Nanograd.Pl
                 placeCarry step k
             for kernel in kernels do
                 kernel.Invoke()
-        finish ()
