@@ -19,7 +19,7 @@ module internal BatchAxes =
     /// The names of the components of a tuple or a record; none of other types.
     let private components (t: System.Type) : string[] =
         if FSharpType.IsTuple t then FSharpType.GetTupleElements t |> Array.mapi (fun i _ -> string i)
-        elif FSharpType.IsRecord t then FSharpType.GetRecordFields t |> Array.map (fun f -> f.Name)
+        elif FSharpType.IsRecord(t, true) then FSharpType.GetRecordFields(t, true) |> Array.map (fun f -> f.Name)
         else [||]
 
     /// One entry for each tensor, from entries for all of them, for each component, or for each tensor.

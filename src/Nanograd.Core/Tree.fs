@@ -68,6 +68,7 @@ module Tree =
             cache[t] <- n
             n
 
+    // Private types are trees too: one taken for a constant would silently get no gradient.
     and private make (t: Type) : Node =
         let lazily (types: Type[]) = let nodes = lazy (Array.map nodeOf types) in fun (_: obj) -> nodes.Value
         let generic definition = t.IsGenericType && t.GetGenericTypeDefinition() = definition
@@ -116,9 +117,10 @@ module Tree =
             let read, build = FSharpValue.PreComputeTupleReader t, FSharpValue.PreComputeTupleConstructor t
             let names = Array.init types.Length string
             compositeNode (fun _ -> "tuple") (fun _ -> names) read (lazily types) (fun _ parts -> build parts)
-        elif FSharpType.IsRecord t then
-            let fields = FSharpType.GetRecordFields t
-            let read, build = FSharpValue.PreComputeRecordReader t, FSharpValue.PreComputeRecordConstructor t
+        elif FSharpType.IsRecord(t, true) then
+            let fields = FSharpType.GetRecordFields(t, true)
+            let read, build =
+                FSharpValue.PreComputeRecordReader(t, true), FSharpValue.PreComputeRecordConstructor(t, true)
             let names = fields |> Array.map (fun f -> f.Name)
             compositeNode
                 (fun _ -> t.Name)
@@ -126,7 +128,7 @@ module Tree =
                 read
                 (lazily (fields |> Array.map (fun f -> f.PropertyType)))
                 (fun _ parts -> build parts)
-        elif FSharpType.IsUnion t then
+        elif FSharpType.IsUnion(t, true) then
             union t
         else
             staticNode
@@ -141,10 +143,10 @@ module Tree =
             rebuild
 
     and private union (t: Type) : Node =
-        let cases = FSharpType.GetUnionCases t
-        let tag = FSharpValue.PreComputeUnionTagReader t
-        let readers = cases |> Array.map FSharpValue.PreComputeUnionReader
-        let makers = cases |> Array.map FSharpValue.PreComputeUnionConstructor
+        let cases = FSharpType.GetUnionCases(t, true)
+        let tag = FSharpValue.PreComputeUnionTagReader(t, true)
+        let readers = cases |> Array.map (fun c -> FSharpValue.PreComputeUnionReader(c, true))
+        let makers = cases |> Array.map (fun c -> FSharpValue.PreComputeUnionConstructor(c, true))
         let names = cases |> Array.map (fun c -> c.GetFields() |> Array.map (fun f -> f.Name))
         let nodes = cases |> Array.map (fun c -> lazy (c.GetFields() |> Array.map (fun f -> nodeOf f.PropertyType)))
         let optional = t.IsGenericType && t.GetGenericTypeDefinition() = typedefof<option<_>>

@@ -106,3 +106,15 @@ let ``gradients are trees like their arguments, with zeros for what is not a flo
     Assert.That(floatsOf g.W, Is.EqualTo<float> [| 4.0; 2.0 |])
     Assert.That(g.Ids.DType, Is.EqualTo DType.I64)
     Assert.That(floatsOf g.Pair[0], Is.EqualTo<float> [| 1.0 |])
+
+[<NoComparison>]
+type private Hidden = { Inner: Tensor; Kind: Choices }
+
+and [<NoComparison>] private Choices = One of Tensor
+
+[<Test>]
+let ``private types are trees`` () =
+    let hidden = { Inner = t 1.0; Kind = One(t 2.0) }
+    Assert.That(Tree.named hidden |> Array.map fst, Is.EqualTo<string> [| "Inner"; "Kind.Item" |])
+    let other = Tree.map (fun x -> x * 2.0) hidden
+    Assert.That(floatsOf other.Inner, Is.EqualTo<float> [| 2.0 |])
