@@ -86,12 +86,11 @@ let private report (agree: Constant[] -> Constant[] -> string option) (left: Ten
         match agree interpretedRight interpretedLeft with
         | Some _ -> "The two sides have different meanings (the interpreter finds different values)."
         | None ->
-            let fired = (Rewrite.trace [| left; right |]).Steps |> Array.countBy (fun s -> s.Rule)
-            let _, simple = named (Rewrite.simplify [| left; right |])
-            let names = String.Join("\n", fired |> Array.map (fun (name, n) -> $"    {n} x {name}"))
+            let trace = Rewrite.trace sides
+            let steps = string trace
             "Both sides mean the same; the compiled program does not. It was rewritten to\n"
-            + String.Join("\n", simple |> Array.map (Print.algebra >> indented))
-            + (if fired.Length = 0 then "" else "\n  by the rules\n" + names)
+            + String.Join("\n", trace.Results |> Array.map (Print.algebra >> indented))
+            + (if steps = "" then "" else "\n  by\n" + indented steps)
     let lines =
         [ for name, l in values -> $"  {name}: {Shape.describe l} = {layout l (interpreted l)}" ]
         |> List.map (fun line -> line.Replace("\n", "\n    "))

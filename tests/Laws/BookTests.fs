@@ -36,8 +36,12 @@ let private families =
       "Sorting"
       "Contraction"
       "Convolution"
+      "Einsum"
+      "Linear algebra"
       "Adjoints"
       "Calculus"
+      "Transforms"
+      "Batching"
       "Structure"
       "Loops"
       "Softmax"
@@ -62,6 +66,7 @@ let private example (t: Type) : obj =
     | :? Arbitrary<Convolving> as a -> sample a
     | :? Arbitrary<Functions> as a -> sample a
     | :? Arbitrary<Loops> as a -> sample a
+    | :? Arbitrary<Squares> as a -> sample a
     | other -> failwith $"no example of {other}"
 
 /// What each argument type ranges over.
@@ -72,6 +77,7 @@ let private range (t: Type) =
     elif t = typeof<Convolving> then "1, 2 and 3 spatial axes, every attribute"
     elif t = typeof<Functions> then "random compositions of functions"
     elif t = typeof<Loops> then "0 to 6 steps"
+    elif t = typeof<Squares> then "matrices of 1 to 7 rows, far from singular"
     else t.Name
 
 let private notes =

@@ -165,6 +165,22 @@ type Loops(length: int, width: int, seed: int) =
     member _.Matrix = c.FloatOf(3, [| width; width |])
     override _.ToString() = $"{length} steps of {width}, seed {seed}"
 
+/// A square matrix that is far from singular, and right sides for it.
+type Squares(n: int, columns: int, seed: int) =
+    let c = Case([||], seed)
+    let unit = oneHot DType.F64 n (arange DType.I64 n)
+    member _.Size = n
+    member _.Columns = columns
+    member _.Case = c
+    member _.Unit = unit
+    /// A general matrix.
+    member _.A = eval (c.FloatOf(1, [| n; n |]) + unit * float (n + 1))
+    member _.A2 = eval (c.FloatOf(2, [| n; n |]) + unit * float (n + 1))
+    /// A symmetric positive definite matrix.
+    member _.Positive = let m = c.FloatOf(3, [| n; n |]) in eval (matmul m (transpose m) + unit)
+    member _.B = c.FloatOf(4, [| n; columns |])
+    override _.ToString() = $"{n}x{n}, {columns} columns, seed {seed}"
+
 let private extents = [ 1; 2; 3; 4; 5; 7; 8; 15; 16; 17; 33; 64; 65 ]
 let private seeds = Gen.choose (0, 1_000_000)
 let private most = 6_000
@@ -296,6 +312,17 @@ type Draw =
                     Loops(n, l.Width, l.Case.Seed)
                 for w in smallerNumber 1 l.Width do
                     Loops(l.Length, w, l.Case.Seed)
+            }
+        Arb.fromGenShrink (generator, smaller)
+
+    static member Squares() : Arbitrary<Squares> =
+        let generator = Gen.map3 (fun n k s -> Squares(n, k, s)) (Gen.choose (1, 7)) (Gen.choose (1, 3)) seeds
+        let smaller (q: Squares) =
+            seq {
+                for n in smallerNumber 1 q.Size do
+                    Squares(n, q.Columns, q.Case.Seed)
+                for k in smallerNumber 1 q.Columns do
+                    Squares(q.Size, k, q.Case.Seed)
             }
         Arb.fromGenShrink (generator, smaller)
 
