@@ -210,7 +210,9 @@ module Jvp =
                     flags[i] <- true
                 settle ()
         let struct (primal, derived) = settle ()
-        if Array.forall (fun (d: Tensor voption) -> d.IsNone) derived then
+        // Without steps the carries end as they began, with their tangents.
+        let isForgotten = s.Length > 0 || not (Array.contains true flags[captured .. captured + carried - 1])
+        if isForgotten && Array.forall (fun (d: Tensor voption) -> d.IsNone) derived then
             struct (Op.items t, derived)
         else
             // Captured, carried, scanned: in each part the primal values, then their tangents.

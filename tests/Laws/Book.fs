@@ -101,6 +101,7 @@ let private report (agree: Constant[] -> Constant[] -> string option) (left: Ten
           indented (Print.algebra sides[0])
           "  right"
           indented (Print.algebra sides[1])
+          yield! Programs.functions sides |> List.map indented
           yield! lines
           $"  left  = {layout left (computed left)}"
           $"  right = {layout right interpretedRight}"

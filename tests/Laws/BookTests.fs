@@ -11,6 +11,7 @@ open FsCheck
 open FsCheck.FSharp
 open NUnit.Framework
 open Nanograd
+open Nanograd.Core.Tests
 open Nanograd.Laws.Book
 open Nanograd.Laws.Cases
 
@@ -44,6 +45,7 @@ let private families =
       "Batching"
       "Structure"
       "Loops"
+      "Programs"
       "Softmax"
       "Attention"
       "Normalisation"
@@ -54,20 +56,24 @@ let private argument (m: MethodInfo) = m.GetParameters() |> Array.head |> (fun p
 
 /// One case of a law's argument: the same on every machine.
 let private example (t: Type) : obj =
-    let draw =
-        typeof<Draw>.GetMethods(BindingFlags.Public ||| BindingFlags.Static)
-        |> Array.find (fun m -> m.ReturnType.GetGenericArguments()[0] = t)
-    let arbitrary = draw.Invoke(null, [||])
-    let sample (a: Arbitrary<'a>) = box (Gen.sampleWithSeed (Rnd 20261UL) 10 3 a.Generator |> Seq.last)
-    match arbitrary with
-    | :? Arbitrary<Case> as a -> sample a
-    | :? Arbitrary<Axes> as a -> sample a
-    | :? Arbitrary<Matrices> as a -> sample a
-    | :? Arbitrary<Convolving> as a -> sample a
-    | :? Arbitrary<Functions> as a -> sample a
-    | :? Arbitrary<Loops> as a -> sample a
-    | :? Arbitrary<Squares> as a -> sample a
-    | other -> failwith $"no example of {other}"
+    if typeof<Programs.Sample>.IsAssignableFrom t then
+        let roots = Maker.make Pool.Tame 20261 8
+        Activator.CreateInstance(t, [| box 20261; box roots |])
+    else
+        let draw =
+            typeof<Draw>.GetMethods(BindingFlags.Public ||| BindingFlags.Static)
+            |> Array.find (fun m -> m.ReturnType.GetGenericArguments()[0] = t)
+        let arbitrary = draw.Invoke(null, [||])
+        let sample (a: Arbitrary<'a>) = box (Gen.sampleWithSeed (Rnd 20261UL) 10 3 a.Generator |> Seq.last)
+        match arbitrary with
+        | :? Arbitrary<Case> as a -> sample a
+        | :? Arbitrary<Axes> as a -> sample a
+        | :? Arbitrary<Matrices> as a -> sample a
+        | :? Arbitrary<Convolving> as a -> sample a
+        | :? Arbitrary<Functions> as a -> sample a
+        | :? Arbitrary<Loops> as a -> sample a
+        | :? Arbitrary<Squares> as a -> sample a
+        | other -> failwith $"no example of {other}"
 
 /// What each argument type ranges over.
 let private range (t: Type) =
@@ -76,6 +82,11 @@ let private range (t: Type) =
     elif t = typeof<Matrices> then "matrices of any size, empty ones too"
     elif t = typeof<Convolving> then "1, 2 and 3 spatial axes, every attribute"
     elif t = typeof<Functions> then "random compositions of functions"
+    elif t = typeof<Programs.WildProgram> then "random programs, wild values"
+    elif t = typeof<Programs.TameProgram> then "random programs, moderate values"
+    elif t = typeof<Programs.WholeProgram> then "random programs of integers"
+    elif t = typeof<Programs.SmoothProgram> then "random programs of smooth functions"
+    elif t = typeof<Programs.SpecialProgram> then "random programs with NaN and infinities"
     elif t = typeof<Loops> then "0 to 6 steps"
     elif t = typeof<Squares> then "matrices of 1 to 7 rows, far from singular"
     else t.Name

@@ -110,6 +110,9 @@ let rec private bodies (indent: string) (roots: Tensor[]) : string list =
                   $"{indent}  => " + (Print.algebra r).Replace("\n", "\n" + indent + "     ") + $" : {Shape.describe r}"
               yield! bodies (indent + "  ") l.Results ]
 
+/// What the loops, custom functions and checkpoints of an expression do, one line or more for each.
+let functions (roots: Tensor[]) : string list = bodies "" roots |> List.distinct
+
 /// Expressions as text, with the literals that they mention and the functions that they call.
 let describe (roots: Tensor[]) =
     let literal (t: Tensor) =
@@ -123,7 +126,7 @@ let describe (roots: Tensor[]) =
             )
         | _ -> None
     let results = roots |> Array.map (fun r -> Print.algebra r + $"\n   : {Shape.describe r}")
-    let functions = bodies "" roots |> List.distinct |> Array.ofList
+    let functions = Array.ofList (functions roots)
     String.Join("\n", Array.concat [ Graph.topological roots |> Array.choose literal; functions; results ])
 
 /// A random program with its flavour in its type, so that a law says what it is about.
