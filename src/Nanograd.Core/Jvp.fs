@@ -128,12 +128,12 @@ module Jvp =
 
     let private signature (ts: Tensor[]) = ts |> Array.map (fun t -> t.DType, t.Shape)
 
-    /// `tangents` of some results (those of `derived` that are not zero), each put where it belongs.
-    let private spread (derived: Tensor voption[]) (tangents: Tensor[]) =
+    /// The tangents of those results that have one, each put where it belongs.
+    let private spread (flags: bool[]) (tangents: Tensor[]) =
         let mutable next = -1
-        derived
-        |> Array.map (fun d ->
-            if d.IsSome then
+        flags
+        |> Array.map (fun f ->
+            if f then
                 next <- next + 1
                 ValueSome tangents[next]
             else
@@ -153,7 +153,7 @@ module Jvp =
         else
             let results = Op.checkpoint body (Array.append t.Inputs (given ds))
             let n = l.Results.Length
-            struct (results[.. n - 1], spread derived results[n..])
+            struct (results[.. n - 1], spread (Array.map ValueOption.isSome derived) results[n..])
 
     /// A gradient is linear in the cotangents, so its own transpose is forward mode: the tangents of the results are
     /// what they would weigh the cotangents by. (Where a gradient is not linear, as when it clips, this is its
@@ -185,65 +185,79 @@ module Jvp =
             let n = f.Body.Results.Length
             // A loop inside computes values and tangents together, so both must be read from the same one.
             let isSame = Array.forall2 (fun (a: Tensor) b -> a = b) body.Results[.. n - 1] f.Body.Results
-            struct ((if isSame then Op.items t else results[.. n - 1]), spread derived results[n..])
+            struct ((if isSame then Op.items t else results[.. n - 1]),
+                    spread (Array.map ValueOption.isSome derived) results[n..])
 
     // ------------------------------------------------------------------------------------------------ loops
 
-    /// A loop that carries the tangents of its carries too. Which carries have one is a fixed point: those that start
-    /// with one, and those that a step gives one to.
-    let private scan (both: Both) (s: Scan) (t: Tensor) (ds: Tensor voption[]) : Results =
-        let captured, carried = s.Captured, s.Carried
+    /// A step of a loop on fresh variables: its values, and the tangents of those variables that have one.
+    [<NoEquality; NoComparison>]
+    type private Step =
+        { Variables: Tensor[]
+          Tangents: Tensor[]
+          IsActive: bool[]
+          Primal: Tensor[]
+          Derived: Tensor voption[] }
+
+    /// Which carries have a tangent is a fixed point: those that start with one, and those that a step gives one to.
+    let private settled (both: Both) (s: Scan) (ds: Tensor voption[]) : Step =
         let variables = s.Body.Params |> Array.map (fun (dtype, shape) -> Op.input "p" dtype shape)
-        let tangentOf = variables |> Array.map (fun v -> Op.input "d" v.DType v.Shape)
+        let tangents = variables |> Array.map (fun v -> Op.input "d" v.DType v.Shape)
         let outputs = Lambda.apply s.Body variables
-        let flags = ds |> Array.map (fun d -> d.IsSome)
-        let rec settle () : Results =
-            let tangents = Array.map2 (fun f d -> if f then ValueSome d else ValueNone) flags tangentOf
-            let (struct (_, derived) as results) = both outputs variables tangents
-            let grown =
-                [ for i in 0 .. carried - 1 do
-                      if derived[i].IsSome && not flags[captured + i] then captured + i ]
-            if grown.IsEmpty then
-                results
+        let rec settle (active: bool[]) =
+            let given = Array.map2 (fun f d -> if f then ValueSome d else ValueNone) active tangents
+            let struct (primal, derived) = both outputs variables given
+            let isCarry i = i >= s.Captured && i < s.Captured + s.Carried
+            let grown = active |> Array.mapi (fun i f -> f || (isCarry i && derived[i - s.Captured].IsSome))
+            if grown = active then
+                { Variables = variables
+                  Tangents = tangents
+                  IsActive = active
+                  Primal = primal
+                  Derived = derived }
             else
-                for i in grown do
-                    flags[i] <- true
-                settle ()
-        let struct (primal, derived) = settle ()
-        // Without steps the carries end as they began, with their tangents.
-        let isForgotten = s.Length > 0 || not (Array.contains true flags[captured .. captured + carried - 1])
-        if isForgotten && Array.forall (fun (d: Tensor voption) -> d.IsNone) derived then
-            struct (Op.items t, derived)
+                settle grown
+        settle (Array.map ValueOption.isSome ds)
+
+    let private chosen (flags: bool[]) (ts: Tensor[]) = Array.zip flags ts |> Array.filter fst |> Array.map snd
+
+    /// Values, and the tangents of those that have one, as a loop wants them: captured, carried, scanned; of each the
+    /// values first.
+    let private interleaved (s: Scan) (active: bool[]) (values: Tensor[]) (tangents: Tensor[]) : Tensor[][] =
+        let part first last = Array.append values[first..last] (chosen active[first..last] tangents[first..last])
+        let carries = s.Captured + s.Carried
+        [| part 0 (s.Captured - 1); part s.Captured (carries - 1); part carries (values.Length - 1) |]
+
+    /// A loop that carries the tangents of its carries too.
+    let private scan (both: Both) (s: Scan) (t: Tensor) (ds: Tensor voption[]) : Results =
+        let step = settled both s ds
+        let n = s.Carried
+        let carries = step.IsActive[s.Captured .. s.Captured + n - 1]
+        let outputs = step.Derived[n..] |> Array.map ValueOption.isSome
+        // Carries that start with a tangent lose it in the first step, if there is one.
+        let isLost = s.Length > 0 && Array.forall ValueOption.isNone step.Derived
+        if isLost || not (Array.exists id (Array.append carries outputs)) then
+            struct (Op.items t, step.Derived)
         else
-            // Captured, carried, scanned: in each part the primal values, then their tangents.
-            let parts = [| 0 .. captured - 1 |], [| captured .. captured + carried - 1 |]
-            let scanned = [| captured + carried .. variables.Length - 1 |]
-            let withTangents (values: Tensor[]) (tangent: int -> Tensor) (part: int[]) =
-                let flagged = part |> Array.filter (fun i -> flags[i])
-                Array.append (part |> Array.map (fun i -> values[i])) (flagged |> Array.map tangent)
-            let split values tangent =
-                withTangents values tangent (fst parts),
-                withTangents values tangent (snd parts),
-                withTangents values tangent scanned
-            let inCaptured, inCarried, inScanned = split variables (fun i -> tangentOf[i])
-            let ofCaptured, ofCarried, ofScanned = split t.Inputs (fun i -> orZeros t.Inputs[i] ds[i])
-            let carriedTangents =
-                [| for i in 0 .. carried - 1 do
-                       if flags[captured + i] then orZeros primal[i] derived[i] |]
+            let inside = interleaved s step.IsActive step.Variables step.Tangents
+            let operands = interleaved s step.IsActive t.Inputs (Array.map2 orZeros t.Inputs ds)
+            let tangents = Array.map2 orZeros step.Primal step.Derived
             let results =
-                Array.concat [ primal[.. carried - 1]; carriedTangents; primal[carried..]; given derived[carried..] ]
-            let body = Lambda.ofVariables (Array.concat [ inCaptured; inCarried; inScanned ]) results
-            let loop = { s with Body = body; Captured = inCaptured.Length; Carried = inCarried.Length }
-            let all = Op.scan loop (Array.concat [ ofCaptured; ofCarried; ofScanned ])
-            let own = carried + carriedTangents.Length
-            let outputsEnd = own + primal.Length - carried
-            let hasTangent =
-                Array.append
-                    flags[captured .. captured + carried - 1]
-                    (derived[carried..] |> Array.map (fun d -> d.IsSome))
-            let mark = hasTangent |> Array.mapi (fun i f -> if f then ValueSome primal[i] else ValueNone)
-            let tangents = spread mark (Array.append all[carried .. own - 1] all[outputsEnd..])
-            struct (Array.append all[.. carried - 1] all[own .. outputsEnd - 1], tangents)
+                Array.concat
+                    [ step.Primal[.. n - 1]
+                      chosen carries tangents[.. n - 1]
+                      step.Primal[n..]
+                      chosen outputs tangents[n..] ]
+            let loop =
+                { s with
+                    Body = Lambda.ofVariables (Array.concat inside) results
+                    Captured = inside[0].Length
+                    Carried = inside[1].Length }
+            let all = Op.scan loop (Array.concat operands)
+            let first = inside[1].Length
+            let last = first + step.Primal.Length - n
+            let derived = spread (Array.append carries outputs) (Array.append all[n .. first - 1] all[last..])
+            struct (Array.append all[.. n - 1] all[first .. last - 1], derived)
 
     // ------------------------------------------------------------------------------------------------ the table
 

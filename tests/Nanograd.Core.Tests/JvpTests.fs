@@ -246,6 +246,18 @@ let ``a carry without a tangent stays without one`` () =
     Assert.That(d[0], Is.EqualTo(Calculus.zeros a))
 
 [<Test>]
+let ``a loop of no steps passes the tangents of its carries on`` () =
+    let body, _ = Lambda.trace [| vector; vector |] (fun p -> [| f64 [| 2 |] [ 1.0; 2.0 ]; p[1] |])
+    for length in [ 0; 1 ] do
+        let loop = { Body = body; Captured = 1; Carried = 1; Length = length; Reverse = false }
+        let constant, x, y =
+            f64 [| 2 |] [ 1.0; 2.0 ], f64 [| 2 |] [ 3.0; 4.0 ], f64 [| length; 2 |] (numbers 1 (2 * length))
+        let r = Op.scan loop [| constant; x; y |]
+        let d = Jvp.jvp [| r[0] |] [| x |] [| x |]
+        let expected = if length = 0 then x else f64 [| 2 |] [ 0.0; 0.0 ]
+        assertSame $"{length} steps" (interpreted expected) (interpreted d[0])
+
+[<Test>]
 let ``wrong tangents are errors`` () =
     let x, n = Op.input "x" DType.F32 [| 2 |], Op.input "n" DType.I32 [| 2 |]
     raises<ShapeException> "jvp: a tangent must have the type and shape of its variable, got f32[2] x f32[3]" (fun () ->
