@@ -29,7 +29,7 @@ module internal BatchAxes =
         let componentOf (path: string) = System.Array.IndexOf(parts, path.Split('.').[0])
         match Array.ofList axes with
         | [| one |] -> Array.create paths.Length one
-        | all when all.Length = parts.Length -> paths |> Array.map (fun p -> all[componentOf p])
+        | all when parts.Length > 0 && all.Length = parts.Length -> paths |> Array.map (fun p -> all[componentOf p])
         | all when all.Length = paths.Length -> all
         | all ->
             let each = if parts.Length = 0 then "" else $", {parts.Length} (one for each component)"

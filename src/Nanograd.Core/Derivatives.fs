@@ -105,11 +105,33 @@ module Derivatives =
         let all = Traced.bind t (Array.append primal derived)
         Tree.rebuild t.Result all[.. primal.Length - 1], Tree.rebuild t.Result all[primal.Length ..]
 
+    let rec private hasLoop (roots: Tensor[]) =
+        Graph.topological roots
+        |> Array.exists (fun t ->
+            match t.Op with
+            | Op.Scan _ -> true
+            | Op.Custom f -> hasLoop f.Body.Results
+            | _ -> false)
+
+    /// The tangents of outputs, in a form where nothing that depends on the tangents computes values of the outputs.
+    let private linearPart (outputs: Tensor[]) (variables: Tensor[]) (tangents: Tensor[]) : Tensor[] =
+        if not (hasLoop outputs) then
+            Jvp.jvp outputs variables tangents
+        else
+            // Forward mode computes the values of a loop together with its tangents. Transposing twice parts them: a
+            // gradient keeps what it needs of the loop, and is linear in the cotangents, so its transpose is, too.
+            let cotangents = Traced.floats outputs |> Array.map (fun y -> Op.input "c" y.DType y.Shape)
+            let gradient = Grad.vjp (Traced.floats outputs) cotangents variables
+            Grad.vjp gradient tangents cotangents
+            |> Jit.bind cotangents (Array.map Calculus.zeros cotangents)
+            |> Traced.complete outputs
+
     /// <summary>The value of `f` at `x` and the linear map that approximates `f` there, as a function of tangents.
     /// </summary>
     /// <remarks>What `jvp` gives, but `f` is computed once: its value and what the linear map needs of it are evaluated
-    /// here, if `x` has a value, and applications of the map compute with those. Where `x` is made of variables (inside
-    /// `jit` or another transform), the outer program shares them.</remarks>
+    /// here, if `x` has a value, and applications of the map compute with those. (Loops keep their products and reductions,
+    /// and compute elementwise functions again.) Where `x` is made of variables (inside `jit` or another transform), the
+    /// outer program shares them.</remarks>
     /// <exception cref="ShapeException">When a tangent does not have the type and shape of its tensor.</exception>
     /// <example><code>
     /// let y, push = linearize model x
@@ -118,17 +140,18 @@ module Derivatives =
     let linearize (f: 'T -> 'U) (x: 'T) : 'U * ('T -> 'U) =
         let t = Traced.apply f x
         let tangents = Traced.floats t.Variables |> Array.map (fun v -> Op.input "d" v.DType v.Shape)
-        let primal, derived = Jvp.both t.Outputs (Traced.floats t.Variables) tangents
+        let derived = linearPart t.Outputs (Traced.floats t.Variables) tangents
+        let n = t.Outputs.Length
         // What does not depend on the tangents is captured by the linear part.
-        let all = Traced.bind t (Array.append primal derived)
-        let linear, captured = Lambda.close tangents all[primal.Length ..]
-        let known = Array.append all[.. primal.Length - 1] captured
+        let all = Traced.bind t (Array.append t.Outputs derived)
+        let linear, captured = Lambda.close tangents all[n..]
+        let known = Array.append all[.. n - 1] captured
         let known = if Array.forall Graph.isClosed known then Program.evaluate known else known
-        let captured = known[primal.Length ..]
+        let captured = known[n..]
         let push (tangent: 'T) =
             let given = Traced.matching "linearize" "tangent" t.Variables tangent
             Tree.rebuild t.Result (Lambda.apply linear (Array.append captured given))
-        Tree.rebuild t.Result known[.. primal.Length - 1], push
+        Tree.rebuild t.Result known[.. n - 1], push
 
     let private forward (t: Traced<Tensor, Tensor>) : Tensor =
         let x, y = t.Variables[0], t.Outputs[0]
@@ -174,7 +197,9 @@ module Derivatives =
     /// <example><code>
     /// let step = solve (hessian loss x) (grad loss x) // Newton's
     /// </code></example>
-    let hessian (f: Tensor -> Tensor) (x: Tensor) : Tensor = jacobianForward (grad f) x
+    let hessian (f: Tensor -> Tensor) (x: Tensor) : Tensor =
+        let t = Traced.single "hessian" (grad f) x
+        bound t (forward t)
 
     /// <summary>The Hessian of a scalar function of a tree, times a vector `v` of the same form, without the Hessian: one
     /// forward pass through the gradient (B. Pearlmutter, "Fast exact multiplication by the Hessian", 1994).</summary>

@@ -224,22 +224,21 @@ module Vmap =
         Op.checkpoint (Lambda.ofVariables variables (valuesOf results)) (valuesOf xs)
         |> Array.map2 (fun (r: Operand) y -> { r with Value = y }) results
 
-    /// Both the body and the gradient are batched. An operand that all examples share gets the sum of their cotangents.
+    /// Both the body and the gradient are batched. All results are: a cotangent for all examples at once would be taken
+    /// for one of each. An operand that all examples share gets the sum of their cotangents.
     let private custom (run: Run) n (f: Custom) (xs: Operand[]) : Operand[] =
         let flags = flagsOf xs
         let struct (variables, results) = enter run n f.Body flags
         let gradient (g: Lambda) =
-            let struct (variables, cotangents) = enter run n g (Array.append flags (flagsOf results))
+            let struct (variables, cotangents) = enter run n g (Array.append flags (Array.map (fun _ -> true) results))
             let finish isBatched (c: Operand) =
-                if isBatched then lift n c
-                elif c.IsBatched then Op.cast c.Value.DType (Op.reduce Reduction.Sum [ 0 ] c.Value)
-                else c.Value
+                if isBatched then lift n c else Op.cast c.Value.DType (Op.reduce Reduction.Sum [ 0 ] (lift n c))
             Lambda.ofVariables variables (Array.map2 finish flags cotangents)
         let whole =
             { f with
-                Body = Lambda.ofVariables variables (valuesOf results)
+                Body = Lambda.ofVariables variables (Array.map (lift n) results)
                 Gradient = Option.map gradient f.Gradient }
-        Op.custom whole (valuesOf xs) |> Array.map2 (fun (r: Operand) y -> { r with Value = y }) results
+        Op.custom whole (valuesOf xs) |> Array.map batched
 
     /// Which carries are batched is a fixed point: those that start so, and those that a step makes so. Scanned inputs
     /// and outputs have the steps in front of the batch.

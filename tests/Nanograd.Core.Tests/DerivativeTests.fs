@@ -346,6 +346,36 @@ let ``loops in batches, with derivatives of both modes`` () =
     let own f = vmap (fun w -> grad (fun w -> sum (f w (row 0 many))) w) (noise64 3 [| 2; 3; 3 |])
     isNear 1e-11 "batched weights" (own unrolled) (own scanned)
 
+/// Every primitive of the expressions, those inside bodies too.
+let rec private deep (roots: Tensor[]) : Op list =
+    [ for t in Graph.topological roots do
+          t.Op
+          match t.Op with
+          | Op.Scan s -> yield! deep s.Body.Results
+          | Op.Custom c -> yield! deep c.Body.Results
+          | Op.Checkpoint l -> yield! deep l.Results
+          | _ -> () ]
+
+[<Test>]
+let ``linearize computes loops once`` () =
+    let w, xs, v = noise64 1 [| 3; 3 |], noise64 2 [| 4; 3 |], noise64 3 [| 3; 3 |]
+    let f w = scanned w xs
+    let y, push = linearize f w
+    let expected, along = jvp f w v
+    isNear 1e-14 "value" expected y
+    isNear 1e-13 "along v" along (push v)
+    // The loop's own product is not computed again: what is left are those of each factor with the other's tangent.
+    let products roots =
+        deep roots
+        |> List.filter (fun op ->
+            match op with
+            | Op.Dot _ -> true
+            | _ -> false)
+    Assert.That(products [| along |] |> List.length, Is.EqualTo 3)
+    Assert.That(products [| push v |] |> List.length, Is.EqualTo 2)
+    isNear 1e-12 "jit" along (jit (fun w -> snd (linearize f w) v) w)
+    isNear 1e-11 "vmap" (stack 0 [ along; along ]) (vmap push (stack 0 [ v; v ]))
+
 [<Test>]
 let ``a gradient through steps of an optimizer`` () =
     let x, y = noise64 3 [| 8; 3 |], noise64 4 [| 8 |]

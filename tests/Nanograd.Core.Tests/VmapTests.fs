@@ -364,8 +364,7 @@ let private elementwise: (string * (Random -> Sample)) list =
           make [ Number DType.F32, [| 3 |] ] (fun x ->
               [| x[0]; Op.iota DType.F32 [| 3 |] 0; x[0] + Op.iota DType.F32 [| 3 |] 0; scalar 2.0 |]) ]
 
-let samples =
-    elementwise @ movements @ reductions @ [ "dot", contraction; "conv", convolution ] @ indexing @ calls
+let samples = elementwise @ movements @ reductions @ [ "dot", contraction; "conv", convolution ] @ indexing @ calls
 
 let private names = samples |> List.map fst
 let private byName = dict samples
@@ -470,6 +469,23 @@ let ``functions keep their names, loops their steps`` () =
         | Op.Scan s -> Some s.Length
         | _ -> None
     Assert.That(opsOf g |> Array.choose lengths, Is.EqualTo<int> [| 4 |])
+
+[<Test>]
+let ``the gradient of a batched function is the batch of its gradient; shared operands get the sum`` () =
+    let f (x: Tensor[]) = Op.custom { Name = "f"; Body = body.Value; Gradient = Some gradient.Value } x
+    let shared, many = noise DType.F64 1 [| 2 |], noise DType.F64 2 [| 3; 2 |]
+    let weights = [| noise DType.F64 3 [| 3; 2 |]; noise DType.F64 4 [| 3; 2 |] |]
+    let row i (t: Tensor) = slice 0 i (i + 1) t |> squeeze 0
+    for flip in [ false; true ] do
+        let operands x = if flip then [| x; shared |] else [| shared; x |]
+        let results = vmap (operands >> f) many
+        let whole = Grad.vjp results weights [| shared; many |]
+        let each =
+            Array.init 3 (fun i ->
+                let x = row i many
+                Grad.vjp (f (operands x)) (weights |> Array.map (row i)) [| shared; x |])
+        assertClose 1e-15 "shared" (interpreted (each[0].[0] + each[1].[0] + each[2].[0])) (interpreted whole[0])
+        assertSame "batched" (each |> Array.collect (fun g -> interpreted g[1])) (interpreted whole[1])
 
 // ------------------------------------------------------------------------------------------------ errors
 
