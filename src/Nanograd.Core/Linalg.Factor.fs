@@ -127,7 +127,7 @@ module internal Factor =
 
     /// Rows in the given order, and put back from it.
     let permuteRows (order: Tensor) (x: Tensor) = Op.gather 1 1 x order
-    let private unpermuteRows (order: Tensor) (x: Tensor) = Op.gather 1 1 x (snd (Op.sort 1 false order))
+    let unpermuteRows (order: Tensor) (x: Tensor) = Op.gather 1 1 x (snd (Op.sort 1 false order))
 
     let private square k (x: Tensor) = x |> Matrices.slice 1 0 k |> Matrices.slice 2 0 k
 
@@ -235,13 +235,28 @@ module internal Factor =
 
     // ------------------------------------------------------------------------------------------------ QR
 
-    /// Reflections that clear one column after the other below the diagonal: unit scale vectors v and 2 / v.v. A column of
-    /// zeros has v = 0 and the identity for a reflection.
-    let private reflections (a: Tensor) =
-        let k, batch = min (Matrices.rows a) (Matrices.columns a), a.Shape[0]
+    /// The column with the largest part below row j, exchanged with column j; of R, and of the order of columns.
+    let private exchangeColumns (j: Tensor) (r: Tensor) (order: Tensor) =
+        let numbers = Matrices.columnNumbers r
+        let remaining = where (is Binary.Ge (Matrices.rowNumbers r) j) r (Matrices.zeros r)
+        let sizes = sumKeep 1 (remaining * remaining)
+        let candidates = where (is Binary.Ge numbers j) sizes (Calculus.fill r.DType sizes.Shape -1.0)
+        let best = Op.argReduce true 2 candidates // [batch; 1]
+        let here = Op.reshape [| r.Shape[0]; 1; 1 |] best
+        let exchanged (x: Tensor) =
+            where
+                (is Binary.Eq numbers j)
+                (Op.gather 2 1 x best)
+                (where (is Binary.Eq numbers here) (Matrices.column j x) x)
+        exchanged r, exchanged order
+
+    /// Reflections that clear one column after the other below the diagonal, as vectors v of about unit size and 2 / v.v. A column
+    /// of zeros has v = 0 and the identity for a reflection.
+    let private reflections isPivoted (a: Tensor) =
+        let n, batch = Matrices.columns a, a.Shape[0]
         let rows = Matrices.rowNumbers a
         let step (j: Tensor) (carries: Tensor[]) (_: Tensor[]) =
-            let r = carries[0]
+            let r, order = if isPivoted then exchangeColumns j carries[0] carries[1] else carries[0], carries[1]
             let column = Matrices.column j r
             let x = where (is Binary.Ge rows j) column (Matrices.zeros column)
             let x = x / Matrices.scaleOf x
@@ -249,15 +264,16 @@ module internal Factor =
             let length = sqrt (sumKeep 1 (x * x)) * Matrices.signOf head
             let v = x + where (is Binary.Eq rows j) length (Matrices.zeros length)
             let size = sumKeep 1 (v * v)
-            let two =
-                where (isZero size) (Matrices.zeros size) (2.0 / where (isZero size) (Matrices.number size 1.0) size)
+            let safe = where (isZero size) (Matrices.number size 1.0) size
+            let two = where (isZero size) (Matrices.zeros size) (2.0 / safe)
             let reflected = r - v * two * dot (transposed v) r
-            [| reflected |], [| flatten v; Op.reshape [| batch |] two |]
-        Matrices.loop k false [| a |] [||] step
+            [| reflected; order |], [| flatten v; Op.reshape [| batch |] two |]
+        let order = Op.broadcast [| batch; 1; n |] (Matrices.columnNumbers a)
+        Matrices.loop (min (Matrices.rows a) n) false [| a; order |] [||] step
 
-    /// Q, with `count` columns, and R, with as many rows. The diagonal of R is made nonnegative, which makes both unique
-    /// for matrices of full column rank.
-    let private qrBody count (a: Tensor) =
+    /// Q, with `count` columns, R, with as many rows, and the order of columns. The diagonal of R is made nonnegative, which
+    /// makes both unique for matrices of full column rank.
+    let qrBody isPivoted count (a: Tensor) =
         let m, n, batch = Matrices.rows a, Matrices.columns a, a.Shape[0]
         let k = min m n
         let step (_: Tensor) (carries: Tensor[]) (slices: Tensor[]) =
@@ -265,14 +281,16 @@ module internal Factor =
             [| q - v * two * dot (transposed v) q |], [||]
         let one = Matrices.identity a.DType batch m count
         if k = 0 then
-            [| one; Matrices.slice 1 0 count a |]
+            [| one; Matrices.slice 1 0 count a; Op.broadcast [| batch; n |] (Op.iota DType.I64 [| n |] 0) |]
         else
-            let r, vectors = reflections a
+            let last, vectors = reflections isPivoted a
             let q, _ = Matrices.loop k true [| one |] vectors step
-            let r = Matrices.upper (Matrices.slice 1 0 count r[0])
+            let r = Matrices.upper (Matrices.slice 1 0 count last[0])
             let signs = Matrices.signOf (Matrices.diagonal (square k r))
             let signs = Op.concat 1 [| signs; Calculus.fill a.DType [| batch; count - k |] 1.0 |]
-            [| Matrices.scaleColumns q[0] signs; Matrices.upper (Matrices.scaleRows signs r) |]
+            [| Matrices.scaleColumns q[0] signs
+               Matrices.upper (Matrices.scaleRows signs r)
+               Op.reshape [| batch; n |] last[1] |]
 
     /// For at least as many rows as columns: (dQ + Q S) R^-T, S the symmetric matrix with the lower half of R dR^T - dQ^T Q
     /// (Walter and Lehmann 2010). The columns of a wide matrix beyond the square are Q^T times those of R (Roberts and
@@ -295,7 +313,7 @@ module internal Factor =
     let rec qr level (a: Tensor) : Tensor[] =
         let rule: Matrices.Rule =
             { Name = "qr"
-              Body = fun xs -> qrBody (min (Matrices.rows xs[0]) (Matrices.columns xs[0])) xs[0]
+              Body = fun xs -> (qrBody false (min (Matrices.rows xs[0]) (Matrices.columns xs[0])) xs[0])[..1]
               Gradient =
                 fun level xs cs ->
                     let r = qr level xs[0]
@@ -305,4 +323,5 @@ module internal Factor =
     /// Q `[m; m]` and R `[m; n]`. The columns of Q beyond the rank are those that the reflections make; derivatives go through
     /// the reflections.
     let qrComplete (a: Tensor) : Tensor[] =
-        if Matrices.rows a <= Matrices.columns a then qr Matrices.top a else qrBody (Matrices.rows a) a
+        let m, n = Matrices.rows a, Matrices.columns a
+        if m <= n then qr Matrices.top a else (qrBody false m a)[..1]

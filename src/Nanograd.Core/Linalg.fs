@@ -223,3 +223,63 @@ module Linalg =
         Matrices.checkMatrix "qrComplete" a
         let rs = Matrices.batched Factor.qrComplete a
         rs[0], rs[1]
+
+    // ------------------------------------------------------------------------------------------------ eigenvalues
+
+    /// Eigenvalues, ascending (`[..; n]`), and orthonormal eigenvectors, as columns (`[..; n; n]`), of a symmetric matrix; of any other
+    /// the symmetric part (A + A^T) / 2 counts. In each eigenvector the component of largest magnitude (the first of equal
+    /// ones) is positive. By Jacobi's rotations, a fixed number of sweeps. Gradient: Giles (2008). Where eigenvalues are equal up
+    /// to rounding, the eigenvectors are not functions of the matrix: what turns them among themselves is left out
+    /// of the gradient, which is right for functions that do not depend on it, and finite for all.
+    /// <example><code>
+    /// let w, v = Linalg.eigh (matrix [ [ 2.0; 1.0 ]; [ 1.0; 2.0 ] ])
+    /// w // [1; 3]
+    /// </code></example>
+    let eigh (a: Tensor) : Tensor * Tensor =
+        Matrices.checkSquare "eigh" a
+        let rs = a |> Matrices.batched (fun a -> Spectral.eigh Matrices.top (Matrices.symmetric a))
+        rs[0], rs[1]
+
+    /// The eigenvalues of a symmetric matrix, ascending, `[..; n; n]` to `[..; n]`. Their gradient is finite everywhere; where
+    /// eigenvalues are equal it is that of one order of them.
+    /// <example><code>
+    /// Linalg.eigvalsh (matrix [ [ 2.0; 1.0 ]; [ 1.0; 2.0 ] ]) // [1; 3]
+    /// </code></example>
+    let eigvalsh (a: Tensor) : Tensor =
+        Matrices.checkSquare "eigvalsh" a
+        a |> Matrices.batched (fun a -> [| Spectral.eigvalsh Matrices.top (Matrices.symmetric a) |]) |> Matrices.only
+
+    // ------------------------------------------------------------------------------------------------ singular values
+
+    /// U, S and V^T with A = U diag(S) V^T for A `[..; m; n]`: U `[..; m; k]` and V `[..; n; k]` have orthonormal columns, S `[..; k]` is
+    /// descending and not negative, k the smaller of m and n. In each column of U the component of largest magnitude (the
+    /// first of equal ones) is positive. By Jacobi's rotations of one side, a fixed number of sweeps; gradient: Townsend
+    /// (2016), "Differentiating the singular value decomposition". For equal singular values see `eigh`; zeros count
+    /// as equal to each other.
+    /// <example><code>
+    /// let u, s, vt = Linalg.svd (matrix [ [ 3.0; 0.0 ]; [ 4.0; 5.0 ] ])
+    /// s * s // [45; 5]
+    /// </code></example>
+    let svd (a: Tensor) : Tensor * Tensor * Tensor =
+        Matrices.checkMatrix "svd" a
+        let rs = Matrices.batched (Spectral.svd Matrices.top false) a
+        rs[0], rs[1], rs[2]
+
+    /// The same with U `[..; m; m]` and V^T `[..; n; n]` square. Columns beyond k only span what is left; gradients are for functions
+    /// that see no more than that.
+    /// <example><code>
+    /// let u, s, vt = Linalg.svdFull (matrix [ [ 3.0 ]; [ 4.0 ] ])
+    /// u
+    /// </code></example>
+    let svdFull (a: Tensor) : Tensor * Tensor * Tensor =
+        Matrices.checkMatrix "svdFull" a
+        let rs = Matrices.batched (Spectral.svd Matrices.top true) a
+        rs[0], rs[1], rs[2]
+
+    /// The singular values, descending, `[..; m; n]` to `[..; k]`. Their gradient U diag(dS) V^T is finite everywhere.
+    /// <example><code>
+    /// Linalg.svdvals (matrix [ [ 3.0; 0.0 ]; [ 0.0; -4.0 ] ]) // [4; 3]
+    /// </code></example>
+    let svdvals (a: Tensor) : Tensor =
+        Matrices.checkMatrix "svdvals" a
+        a |> Matrices.batched (fun a -> [| Spectral.svdvals Matrices.top a |]) |> Matrices.only
