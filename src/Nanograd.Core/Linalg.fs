@@ -2,6 +2,23 @@ namespace Nanograd
 
 open System
 
+/// Which norm of a matrix.
+[<RequireQualifiedAccess>]
+type MatrixNorm =
+    /// The root of the sum of squares.
+    | Frobenius
+    /// The sum of the singular values.
+    | Nuclear
+    /// The largest (smallest) column sum of magnitudes.
+    | One
+    | MinusOne
+    /// The largest (smallest) singular value.
+    | Two
+    | MinusTwo
+    /// The largest (smallest) row sum of magnitudes.
+    | Infinity
+    | MinusInfinity
+
 /// Linear algebra, by the names of torch.linalg. Everything works on the last two axes and over any leading axes, in f32 or f64
 /// (16-bit floats are computed in f32), with derivatives of any order. Signs are fixed by rules, so results are
 /// deterministic.
@@ -283,3 +300,282 @@ module Linalg =
     let svdvals (a: Tensor) : Tensor =
         Matrices.checkMatrix "svdvals" a
         a |> Matrices.batched (fun a -> [| Spectral.svdvals Matrices.top a |]) |> Matrices.only
+
+    // ------------------------------------------------------------------------------------------------ pseudoinverse
+
+    let private precision (a: Tensor) =
+        let one = if a.DType = DType.F64 then 2.220446049250313e-16 else 1.1920929e-7
+        one * float (max (Matrices.rows a) (Matrices.columns a))
+
+    /// The pseudoinverse of Moore and Penrose, `[..; m; n]` to `[..; n; m]`. Singular values of at most `tolerance` times the largest count
+    /// as zeros. Gradient: Golub and Pereyra (1973), for matrices whose rank does not change nearby.
+    /// <example><code>
+    /// Linalg.pinvWith 1e-3 (matrix [ [ 1.0; 0.0 ]; [ 0.0; 1e-6 ] ])
+    /// </code></example>
+    let pinvWith (tolerance: float) (a: Tensor) : Tensor =
+        Matrices.checkMatrix "pinv" a
+        a |> Matrices.batched (fun a -> [| MatrixFunctions.pinv tolerance Matrices.top a |]) |> Matrices.only
+
+    /// The pseudoinverse, with a tolerance of the larger extent times the precision of the type.
+    /// <example><code>
+    /// Linalg.pinv (matrix [ [ 1.0 ]; [ 1.0 ] ]) // [[0.5; 0.5]]
+    /// </code></example>
+    let pinv (a: Tensor) : Tensor =
+        Matrices.checkMatrix "pinv" a
+        pinvWith (precision a) a
+
+    /// The X of least norm among those that make |A X - B| least: `[..; m; n]` and `[..; m; k]` (or vectors `[m]`, `[..; m]`) to `[..; n; k]`
+    /// (`[n]`, `[..; n]`). Any shape and rank of A.
+    /// <example><code>
+    /// let a = matrix [ [ 1.0; 0.0 ]; [ 1.0; 1.0 ]; [ 1.0; 2.0 ] ] // a line through three points
+    /// Linalg.lstsq a (tensor [ 1.0; 3.0; 5.0 ]) // 1 + 2 x
+    /// </code></example>
+    let lstsq (a: Tensor) (b: Tensor) : Tensor =
+        Matrices.checkMatrix "lstsq" a
+        let isVector = b.Rank = 1 || (b.Rank = a.Rank - 1 && b.Shape = a.Shape[.. a.Rank - 2])
+        let sides = if isVector then unsqueeze -1 b else b
+        if b.Rank = 0 || Matrices.rows sides <> Matrices.rows a then
+            fail "lstsq" $"the right sides must have {Matrices.rows a} rows" "" [ a; b ]
+        let x = matmul (pinv a) sides
+        if isVector then squeeze -1 x else x
+
+    /// The number of singular values above `tolerance` times the largest, `[..; m; n]` to i64 `[..]`.
+    /// <example><code>
+    /// Linalg.matrixRankWith 1e-3 (matrix [ [ 1.0; 0.0 ]; [ 0.0; 1e-6 ] ]) // 1
+    /// </code></example>
+    let matrixRankWith (tolerance: float) (a: Tensor) : Tensor =
+        Matrices.checkMatrix "matrixRank" a
+        let s = svdvals a
+        let k = s.Shape[s.Rank - 1]
+        if k = 0 then
+            full DType.I64 s.Shape[.. s.Rank - 2] 0.0
+        else
+            gt s (slice -1 0 1 s * tolerance) |> cast DType.I64 |> sumOver [ -1 ]
+
+    /// The rank, with a tolerance of the larger extent times the precision of the type.
+    /// <example><code>
+    /// Linalg.matrixRank (matrix [ [ 1.0; 2.0 ]; [ 2.0; 4.0 ] ]) // 1
+    /// </code></example>
+    let matrixRank (a: Tensor) : Tensor =
+        Matrices.checkMatrix "matrixRank" a
+        matrixRankWith (precision a) a
+
+    // ------------------------------------------------------------------------------------------------ functions of matrices
+
+    let private identityLike (a: Tensor) =
+        let n = Matrices.rows a
+        Op.broadcast a.Shape (Op.reshape [| n; n |] (Matrices.identity a.DType 1 n n))
+
+    /// A A ... A, `exponent` times, by repeated squaring, `[..; n; n]`. The 0th power is the identity; negative powers are
+    /// those of the inverse.
+    /// <example><code>
+    /// Linalg.matrixPower 10 (matrix [ [ 1.0; 1.0 ]; [ 1.0; 0.0 ] ]) // Fibonacci's numbers: 89, 55, 34
+    /// </code></example>
+    let matrixPower (exponent: int) (a: Tensor) : Tensor =
+        Matrices.checkSquare "matrixPower" a
+        let rec power (n: uint32) (square: Tensor) =
+            if n = 1u then square
+            elif n % 2u = 0u then power (n / 2u) (matmul square square)
+            else matmul square (power (n / 2u) (matmul square square))
+        if exponent = 0 then identityLike a
+        elif exponent > 0 then power (uint32 exponent) a
+        else power (uint32 -(int64 exponent)) (inv a)
+
+    /// exp of a matrix, `[..; n; n]`: I + A + A A / 2 + ... By scaling, a Pade approximant, and squaring (Higham 2005, "The
+    /// scaling and squaring method for the matrix exponential revisited"); gradient: Mathias (1996). A 1-norm above 10^10 gives NaN.
+    /// <example><code>
+    /// Linalg.matrixExp (matrix [ [ 0.0; -Math.PI ]; [ Math.PI; 0.0 ] ]) // half a turn: minus the identity
+    /// </code></example>
+    let matrixExp (a: Tensor) : Tensor =
+        Matrices.checkSquare "matrixExp" a
+        a |> Matrices.batched (fun a -> [| MatrixFunctions.exponential Matrices.top a |]) |> Matrices.only
+
+    /// The sum of the diagonal, `[..; n; m]` to `[..]`; any element type.
+    /// <example><code>
+    /// Linalg.trace (matrix [ [ 1.0; 2.0 ]; [ 3.0; 4.0 ] ]) // 5
+    /// </code></example>
+    let trace (a: Tensor) : Tensor =
+        if a.Rank < 2 then fail "trace" "the operand must be a matrix or a stack of them, [..; rows; columns]" "" [ a ]
+        let k = min (Matrices.rows a) (Matrices.columns a)
+        einsum "...ii->..." [ a |> slice -2 0 k |> slice -1 0 k ]
+
+    /// The product of a chain of matrices in the order that needs the fewest multiplications. The first may be a vector (a row),
+    /// the last, too (a column).
+    /// <example><code>
+    /// let x, y = ones [| 100; 2 |], ones [| 2; 100 |]
+    /// Linalg.multiDot [ x; y; x ] // y and the second x first
+    /// </code></example>
+    let multiDot (chain: Tensor list) : Tensor =
+        let xs = Array.ofList chain
+        let last = xs.Length - 1
+        let isEnd i = i = 0 || i = last
+        match Array.tryFindIndex id (xs |> Array.mapi (fun i x -> not (x.Rank = 2 || (x.Rank = 1 && isEnd i)))) with
+        | _ when xs.Length < 2 ->
+            raise (ShapeException("multiDot", "at least two matrices are needed", string xs.Length, ""))
+        | Some i -> fail "multiDot" $"operand {i} must be a matrix" "the first and the last may be vectors" chain
+        | None ->
+            let wide =
+                xs
+                |> Array.mapi (fun i x ->
+                    if x.Rank = 2 then x
+                    elif i = 0 then Op.reshape [| 1; x.Count |] x
+                    else Op.reshape [| x.Count; 1 |] x)
+            for i in 1..last do
+                let left, right = wide[i - 1].Shape[1], wide[i].Shape[0]
+                if left <> right then
+                    fail "multiDot" $"inner axes of operands {i - 1} and {i} must agree ({left} and {right})" "" chain
+            let cuts =
+                MatrixFunctions.chainCuts (
+                    Array.append [| wide[0].Shape[0] |] (wide |> Array.map (fun x -> x.Shape[1]))
+                )
+            let rec product i j = if i = j then wide[i] else matmul (product i cuts[i, j]) (product (cuts[i, j] + 1) j)
+            let ends =
+                [| if xs[0].Rank = 2 then xs[0].Shape[0]
+                   if xs[last].Rank = 2 then xs[last].Shape[1] |]
+            Op.reshape ends (product 0 last)
+
+    // ------------------------------------------------------------------------------------------------ norms
+
+    /// sqrt with derivative 0 at 0, where the root has none: the norm of zeros has subgradient 0.
+    let private rootOf (x: Tensor) =
+        let isZero = eq x (zerosLike x)
+        where isZero (zerosLike x) (sqrt (where isZero (Calculus.fill x.DType x.Shape 1.0) x))
+
+    let private checkFloat op (x: Tensor) =
+        if not (DType.isFloat x.DType) then fail op "the elements must be floats" "cast them first" [ x ]
+
+    /// The p-norm over `axes`, which disappear: (sum of |x|^p)^(1/p), for any p. infinity: the largest magnitude; -infinity: the
+    /// smallest; 0: how many elements are not 0. The gradient at zeros is 0.
+    /// <example><code>
+    /// Linalg.vectorNorm 1.0 [ 0 ] (tensor [ 3.0; -4.0 ]) // 7
+    /// </code></example>
+    let vectorNorm (p: float) (axes: seq<int>) (x: Tensor) : Tensor =
+        checkFloat "vectorNorm" x
+        if Double.IsNaN p then raise (ShapeException("vectorNorm", "p must be a number", "nan", ""))
+        let size = abs x
+        if p = 2.0 then
+            rootOf (sumOver axes (x * x))
+        elif p = 1.0 then
+            sumOver axes size
+        elif p = 0.0 then
+            ne x (zerosLike x) |> cast x.DType |> sumOver axes
+        elif Double.IsPositiveInfinity p then
+            if x.Count = 0 then sumOver axes size else amax axes size
+        elif Double.IsNegativeInfinity p then
+            amin axes size
+        else
+            // Powers of 0 have no finite derivative for p < 1: they are made constants.
+            let isZero = eq x (zerosLike x)
+            let one = Calculus.fill x.DType x.Shape 1.0
+            let power = where isZero (zerosLike x) ((where isZero one size) ** p)
+            if p > 0.0 then
+                let total = sumOver axes power
+                let isNothing = eq total (zerosLike total)
+                let safe = where isNothing (Calculus.fill total.DType total.Shape 1.0) total
+                where isNothing (zerosLike total) (safe ** (1.0 / p))
+            else
+                // A zero among the elements makes the norm 0, as 1 / infinity.
+                let someZero = gt (sumOver axes (cast x.DType isZero)) (Op.constant (Constant.ofFloat x.DType 0.0))
+                let total = sumOver axes power
+                where
+                    someZero
+                    (zerosLike total)
+                    (where someZero (Calculus.fill total.DType total.Shape 1.0) total ** (1.0 / p))
+
+    /// The Euclidean norm of all elements: for a matrix the Frobenius norm. The gradient at zeros is 0.
+    /// <example><code>
+    /// Linalg.norm (tensor [ 3.0; -4.0 ]) // 5
+    /// </code></example>
+    let norm (x: Tensor) : Tensor =
+        checkFloat "norm" x
+        rootOf (sum (x * x))
+
+    /// A norm of matrices, `[..; m; n]` to `[..]`.
+    /// <example><code>
+    /// Linalg.matrixNorm MatrixNorm.Infinity (matrix [ [ 1.0; -2.0 ]; [ 3.0; 4.0 ] ]) // 7
+    /// </code></example>
+    let matrixNorm (order: MatrixNorm) (x: Tensor) : Tensor =
+        Matrices.checkMatrix "matrixNorm" x
+        let sums axis = sumOver [ axis ] (abs x)
+        let largest (s: Tensor) = if s.Shape[s.Rank - 1] = 0 then sumOver [ -1 ] s else amax [ -1 ] s
+        match order with
+        | MatrixNorm.Frobenius -> rootOf (sumOver [ -2; -1 ] (x * x))
+        | MatrixNorm.Nuclear -> sumOver [ -1 ] (svdvals x)
+        | MatrixNorm.One -> largest (sums -2)
+        | MatrixNorm.MinusOne -> amin [ -1 ] (sums -2)
+        | MatrixNorm.Two -> largest (svdvals x)
+        | MatrixNorm.MinusTwo -> amin [ -1 ] (svdvals x)
+        | MatrixNorm.Infinity -> largest (sums -1)
+        | MatrixNorm.MinusInfinity -> amin [ -1 ] (sums -1)
+
+    /// The condition number by a norm: |A| |A^-1| for square matrices, for the norms Two and MinusTwo the ratio of the
+    /// extreme singular values, of any shape. Infinity (Two) for a singular matrix.
+    /// <example><code>
+    /// Linalg.condBy MatrixNorm.One (matrix [ [ 2.0; 0.0 ]; [ 0.0; 0.5 ] ]) // 4
+    /// </code></example>
+    let condBy (order: MatrixNorm) (a: Tensor) : Tensor =
+        let extremes () =
+            Matrices.checkMatrix "cond" a
+            let s = svdvals a
+            amax [ -1 ] s, amin [ -1 ] s
+        match order with
+        | MatrixNorm.Two -> let top, bottom = extremes () in top / bottom
+        | MatrixNorm.MinusTwo -> let top, bottom = extremes () in bottom / top
+        | MatrixNorm.Frobenius
+        | MatrixNorm.Nuclear
+        | MatrixNorm.One
+        | MatrixNorm.MinusOne
+        | MatrixNorm.Infinity
+        | MatrixNorm.MinusInfinity ->
+            Matrices.checkSquare "cond" a
+            matrixNorm order a * matrixNorm order (inv a)
+
+    /// The condition number: the largest singular value divided by the smallest, `[..; m; n]` to `[..]`.
+    /// <example><code>
+    /// Linalg.cond (matrix [ [ 2.0; 0.0 ]; [ 0.0; 0.5 ] ]) // 4
+    /// </code></example>
+    let cond (a: Tensor) : Tensor = condBy MatrixNorm.Two a
+
+    // ------------------------------------------------------------------------------------------------ vectors
+
+    /// The cross product of vectors of three elements along an axis; other axes broadcast.
+    /// <example><code>
+    /// Linalg.cross 0 (tensor [ 1.0; 0.0; 0.0 ]) (tensor [ 0.0; 1.0; 0.0 ]) // [0; 0; 1]
+    /// </code></example>
+    let cross (axis: int) (x: Tensor) (y: Tensor) : Tensor =
+        match Shape.tryBroadcast x.Shape y.Shape with
+        | Error(_, a, b) -> fail "cross" $"shapes must broadcast ({a} and {b})" "" [ x; y ]
+        | Ok shape ->
+            let x, y = Op.broadcast shape x, Op.broadcast shape y
+            let axis = Shape.axis "cross" x axis
+            if shape[axis] <> 3 then fail "cross" $"axis {axis} must have 3 elements" "" [ x; y ]
+            let part (t: Tensor) i = slice axis (i % 3) (i % 3 + 1) t
+            concat axis [ for i in 0..2 -> part x (i + 1) * part y (i + 2) - part x (i + 2) * part y (i + 1) ]
+
+    /// Powers 0, 1, ..., count - 1 of each element, `[..; n]` to `[..; n; count]` (Vandermonde's matrix).
+    /// <example><code>
+    /// Linalg.vander 3 (tensor [ 1.0; 2.0; 3.0 ]) // [[1; 1; 1]; [1; 2; 4]; [1; 3; 9]]
+    /// </code></example>
+    let vander (count: int) (x: Tensor) : Tensor =
+        if x.Rank = 0 then fail "vander" "the operand must have at least one axis" "" [ x ]
+        if count < 0 then fail "vander" $"the count must not be negative, and is {count}" "" [ x ]
+        let power (last: Tensor) = last * x
+        let powers =
+            List.unfold
+                (fun (i, p) -> if i = count then None else Some(p, (i + 1, power p)))
+                (0, Calculus.fill x.DType x.Shape 1.0)
+        if count = 0 then full x.DType (Array.append x.Shape [| 0 |]) 0.0 else stack -1 powers
+
+    /// A random matrix with orthonormal columns (rows, if there are fewer of them), f32, uniform over all such: the Q of a
+    /// normal matrix whose R has a positive diagonal (Mezzadri 2007). Of more than two axes the first stays and the others
+    /// count as one, as for weights of layers.
+    /// <example><code>
+    /// let q = Linalg.orthogonal (Random.key 1L) [| 3; 2 |]
+    /// matmul (transpose q) q // the identity
+    /// </code></example>
+    let orthogonal (key: Tensor) (shape: int[]) : Tensor =
+        if shape.Length < 2 then
+            raise (ShapeException("orthogonal", "the shape must have at least two axes", Shape.show shape, ""))
+        let rows, columns = shape[0], Shape.count shape[1..]
+        let q, _ = qr (Random.normal key [| max rows columns; min rows columns |])
+        Op.reshape shape (if rows < columns then transpose q else q)
