@@ -270,3 +270,49 @@ let ``mistakes of shape are named`` () =
           "orthogonal: the shape must have at least two axes, got [3]",
           (fun () -> Linalg.orthogonal (Random.key 1L) [| 3 |]) ] do
         raises<ShapeException> message (action >> ignore)
+
+// ------------------------------------------------------------------------------------------------ other transforms
+
+/// Functions of one square matrix, all of whose results are smooth at a generic one.
+let private smooth: (string * (Tensor -> Tensor)) list =
+    let joined (ts: Tensor list) = concat 0 [ for t in ts -> reshape [| -1 |] t ]
+    let definite (a: Tensor) = matmul a (transpose a) + eye a.Shape[0]
+    [ "cholesky", definite >> Linalg.cholesky
+      "triangularSolve", (fun a -> Linalg.triangularSolve a a)
+      "solve", (fun a -> Linalg.solve a (sin a))
+      "inv", Linalg.inv
+      "det", Linalg.det
+      "slogdet", Linalg.slogdet >> snd
+      "lu", (fun a -> let _, l, u = Linalg.lu a in joined [ l; u ])
+      "qr", (fun a -> let q, r = Linalg.qr a in joined [ q; r ])
+      "eigh", (fun a -> let w, v = Linalg.eigh a in joined [ w; v ])
+      "svd", (fun a -> let u, s, vt = Linalg.svd a in joined [ u; s; vt ])
+      "pinv", Linalg.pinv
+      "matrixExp", Linalg.matrixExp
+      "matrixPower", Linalg.matrixPower 3
+      "nuclear norm", Linalg.matrixNorm MatrixNorm.Nuclear ]
+
+let private names = smooth |> List.map fst
+
+[<TestCaseSource(nameof names)>]
+let ``forward mode is reverse mode transposed`` (name: string) =
+    let f = smooth |> List.find (fun (n, _) -> n = name) |> snd
+    let a, d = random 90 [ 3; 3 ] + eye 3, random 91 [ 3; 3 ]
+    let y, tangent = jvp f a d
+    let c = noise DType.F64 92 y.Shape
+    let forward, reverse = value (sum (c * tangent)), value (sum (snd (vjp f a) c * d))
+    Assert.That(forward, Is.EqualTo(reverse).Within(1e-11 * (1.0 + abs reverse)))
+
+[<TestCaseSource(nameof names)>]
+let ``vmap is a stack of single results, also of gradients`` (name: string) =
+    let f = smooth |> List.find (fun (n, _) -> n = name) |> snd
+    let matrices = [ random 93 [ 3; 3 ] + eye 3; random 94 [ 3; 3 ] + eye 3 ]
+    let both g = near 1e-12 name (stack 0 (List.map g matrices)) (vmap g (stack 0 matrices))
+    both f
+    both (grad (f >> sin >> sum))
+
+[<Test>]
+let ``Hessians of matrix functions are symmetric`` () =
+    for f in [ Linalg.det; Linalg.slogdet >> snd; Linalg.matrixNorm MatrixNorm.Nuclear ] do
+        let h = hessian f (random 95 [ 3; 3 ] + eye 3) |> reshape [| 9; 9 |]
+        near 1e-10 "Hessian" h (transpose h)
