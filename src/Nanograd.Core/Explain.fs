@@ -25,13 +25,23 @@ type ExpressionReport =
         SimplifiedNodes: int
     }
 
+/// A rewriting rule that fired.
+type RuleReport =
+    {
+        /// Its name and law.
+        Rule: string
+        Times: int
+        /// What it did first, as an equation; "" where that is long.
+        Example: string
+    }
+
 /// Everything that happens to an expression on its way to the processor. `string` gives the text that `explain` prints.
 [<NoComparison; StructuredFormatDisplay("{Text}")>]
 type Explanation =
     {
         Results: ExpressionReport[]
         /// The rewriting rules that fired, and how often.
-        Rules: (string * int) list
+        Rules: RuleReport list
         /// Kernels, with times if the arguments were values.
         Program: ProgramReport
         /// What the machine can do; None where nothing was measured.
@@ -117,7 +127,7 @@ type Explanation =
         heading 2 "What you wrote, as an expression: a let names what is used more than once"
         each (fun r -> r.Traced)
         let nodes = e.Results |> Array.map (fun r -> r.TracedNodes, r.SimplifiedNodes)
-        let fired = e.Rules |> List.sumBy snd
+        let fired = e.Rules |> List.sumBy (fun r -> r.Times)
         let before, after = Array.sumBy fst nodes, Array.sumBy snd nodes
         if fired = 0 then
             heading 3 $"What the compiler makes of it: no rule applies, the {before} nodes stay"
@@ -125,8 +135,9 @@ type Explanation =
             let rules = if fired = 1 then "one rule fires" else $"rules fire {fired} times"
             heading 3 $"What the compiler makes of it: {before} nodes become {after}, as {rules}"
             each (fun r -> r.Simplified)
-        for rule, times in List.truncate 12 e.Rules do
-            line 6 $"{times} x {rule}"
+        for r in List.truncate 12 e.Rules do
+            line 6 $"{r.Times} x {r.Rule}"
+            if r.Example <> "" then line 14 r.Example
         if e.Rules.Length > 12 then line 6 $"... and {e.Rules.Length - 12} other rules"
         let kernels = e.Program.Kernels
         let plural n (what: string) = if n = 1 then $"1 {what}" else $"{n} {what}s"
@@ -178,12 +189,21 @@ module Explain =
         let rounds = Array.init (if runs > 1 then 5 else 2) (fun _ -> round runs)
         Array.init kernels (fun k -> rounds |> Array.map (fun r -> r[k]) |> Array.min)
 
+    /// Each rule once, the most frequent first, with the first place where it fired.
+    let private ruleReports (trace: RewriteTrace) =
+        let example (rule: string) =
+            let step = trace.Steps |> Array.find (fun s -> s.Rule = rule)
+            let text = Print.algebra step.Before + " = " + Print.algebra step.After
+            if text.Contains '\n' || text.Length > 90 then "" else text
+        [ for rule, times in trace.Counts -> { Rule = rule; Times = times; Example = example rule } ]
+
     let private nodes (t: Tensor) = (Graph.topological [ t ]).Length
 
     /// The ladder of expressions `outputs` of variables `inputs`; with `values` it is also run and timed.
     let private ladder (inputs: Tensor[]) (outputs: (string * Tensor)[]) (values: Storage[] option) : Explanation =
         let roots = outputs |> Array.map snd
-        let simplified, rules = Rewrite.trace roots
+        let trace = Rewrite.trace roots
+        let simplified = trace.Results
         let plan = Lower.plan inputs simplified
         let keep = Array.create inputs.Length false
         let executable = SimdExecutable(plan, keep)
@@ -208,7 +228,7 @@ module Explain =
               Simplified = Print.algebra simple
               SimplifiedNodes = nodes simple }
         { Results = Array.map2 expression outputs simplified
-          Rules = rules
+          Rules = ruleReports trace
           Program =
             ProgramReport.make
                 plan

@@ -149,8 +149,8 @@ module Html =
             add "<div>No rule applies.</div>"
         else
             each (fun r -> pre r.Simplified)
-            let rows = [| for rule, times in e.Rules -> [| string times; rule |] |]
-            add (table [ 1 ] (Array.append [| [| "times"; "rule" |] |] rows))
+            let rows = [| for r in e.Rules -> [| string r.Times; r.Rule; r.Example |] |]
+            add (table [ 1; 2 ] (Array.append [| [| "times"; "rule"; "for example" |] |] rows))
         heading (
             "4. The program: "
             + (if e.Program.Kernels.Length = 1 then "1 kernel" else $"{e.Program.Kernels.Length} kernels")

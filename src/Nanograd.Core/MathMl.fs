@@ -179,6 +179,8 @@ module MathMl =
                 let inside = r.Sequence()
                 if looking "}" then at <- at + 1
                 inside
+            elif isEnd () then
+                ""
             else
                 let struct (a, _) = r.Atom()
                 a
