@@ -56,6 +56,13 @@ module Debug =
     /// Ends what `enable` began.
     let disable () = Watcher.Current <- null
 
+    /// Runs `f` and writes what the compiler does meanwhile, as NANOGRAD_DEBUG=level does: 1 kernels and milliseconds, 2 schedule
+    /// and memory, 3 expressions, 4 kernels as pseudo-code, 5 what each pass leaves, 6 every rule that fires. Programs that were
+    /// compiled before are not mentioned.
+    let log (level: int) (writer: IO.TextWriter) (f: unit -> 'T) : 'T =
+        if level < 0 || level > 6 then invalidArg "level" $"Debug.log: the level must be between 0 and 6, not {level}"
+        Log.at level writer f
+
     /// Nodes whose lines are known: 0 unless somebody debugs.
     let internal recorded () =
         match Watcher.Current with

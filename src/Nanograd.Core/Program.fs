@@ -110,7 +110,16 @@ module Program =
         let executable: Executable =
             match device with
             | Device.Interpreter -> interpreted inputs outputs
-            | Device.Simd -> Simd.SimdExecutable(Lower.plan inputs (optimise outputs), donated)
+            | Device.Simd when Log.current () = 0 -> Simd.SimdExecutable(Lower.plan inputs (optimise outputs), donated)
+            | Device.Simd ->
+                let start = Diagnostics.Stopwatch.GetTimestamp()
+                let simplified = optimise outputs
+                let plan = Lower.plan inputs simplified
+                let program = Simd.SimdExecutable(plan, donated)
+                LoggedExecutable(
+                    program,
+                    Log.compiled inputs outputs simplified plan (MemoryPlan.make plan donated) start
+                )
         latest <- ValueSome executable
         executable
 

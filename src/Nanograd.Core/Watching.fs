@@ -84,10 +84,19 @@ module internal Site =
         let isUsers i =
             let m = trace.GetFrame(i).GetMethod()
             not (isNull m) && not (isOwn m) && not (isFramework m)
-        match Seq.tryFind isUsers (seq { 0 .. trace.FrameCount - 1 }) with
+        let users = seq { 0 .. trace.FrameCount - 1 } |> Seq.filter isUsers
+        // Closures that the compiler made have no lines: then the nearest caller that has.
+        let known i =
+            let frame = StackFrame(i + 1, true)
+            if isNull (frame.GetFileName()) then None else Some struct (i, frame)
+        let found =
+            match Seq.tryPick known (Seq.truncate 8 users), Seq.tryHead users with
+            | Some found, _ -> Some found
+            | None, Some i -> Some struct (i, StackFrame(i + 1, true))
+            | None, None -> None
+        match found with
         | None -> ValueNone
-        | Some user ->
-            let frame = StackFrame(user + 1, true)
+        | Some(struct (user, frame)) ->
             let own =
                 seq { user - 1 .. -1 .. 0 } |> Seq.map (fun i -> trace.GetFrame(i).GetMethod()) |> Seq.tryFind isOwn
             let file = frame.GetFileName()

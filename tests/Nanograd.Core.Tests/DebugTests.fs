@@ -259,3 +259,33 @@ let ``gradient flow reads as a table with bars`` () =
     Assert.That(bar lines[1], Is.EqualTo 24)
     Assert.That(bar lines[2], Is.EqualTo 1)
     Assert.That(lines[3], Does.Contain "vanishing: mean |g| below 1e-7")
+
+// ---- the log
+
+[<Test>]
+let ``each level of the log says more, and results stay the same`` () =
+    let run level =
+        let writer = new IO.StringWriter()
+        // Another number each time: programs of the cache are not mentioned.
+        let f (x: Tensor) = softmax 0 (x * float (level + 2)) * 1.0 - grad (fun x -> sum (square x)) x
+        let value = Debug.log level writer (fun () -> eval (f x))
+        assertSame $"level {level}" (computed (f x)) (computed value)
+        string writer
+    let texts = [ for level in 0..6 -> run level ]
+    Assert.That(texts[0], Is.Empty)
+    let marks =
+        [ "kernels, arena"; "  memory:"; "  simplified"; "for i in 0..3"; "  schedule:"; "  rules, in the order" ]
+    for level in 1..6 do
+        for mark in List.indexed marks do
+            let i, text = mark
+            Assert.That(texts[level].Contains text, Is.EqualTo((i < level)), $"level {level}: {text}")
+    Assert.That(texts[1], Does.Match @"run 1: \d+\.\d{4} ms\n    \[0\] ")
+
+[<Test>]
+let ``the environment variable is a level, nans, or both`` () =
+    equal (struct (0, false)) (Log.parse null)
+    equal (struct (4, false)) (Log.parse "4")
+    equal (struct (0, true)) (Log.parse "nans")
+    equal (struct (2, true)) (Log.parse "2,nans")
+    raises<InvalidOperationException> "NANOGRAD_DEBUG=loud: a level must be a number from 0 to 6, or nans" (fun () ->
+        Log.parse "loud" |> ignore)
