@@ -193,11 +193,12 @@ module internal ProgramReport =
 
     and private bodyOperations (results: Tensor[]) = Graph.topological results |> Array.sumBy nodeOperations
 
-    let private operations (k: Kernel) =
+    let rec private operations (k: Kernel) =
         match k with
         | Kernel.Loop l -> loopOperations l
         | Kernel.Product p ->
             2L * product (Seq.append (p.ResultOffsets |> Seq.map Array.length) [ p.LeftOffsets[2].Length ])
+        | Kernel.Repeat r -> int64 r.Length * Array.sumBy operations r.Body.Kernels
         | Kernel.Scatter(_, _, _, _, _, node)
         | Kernel.Reference(node, _, _) -> nodeOperations node
 
@@ -221,12 +222,14 @@ module internal ProgramReport =
         | Kernel.Loop _ -> "loop"
         | Kernel.Product _ -> "product"
         | Kernel.Scatter _ -> "scatter"
+        | Kernel.Repeat _ -> "repeat"
         | Kernel.Reference _ -> "reference"
 
     let private label (k: Kernel) =
         match k with
         | Kernel.Loop l -> l.Label
         | Kernel.Product p -> p.Label
+        | Kernel.Repeat r -> $"{r.Length} x {r.Label}"
         | Kernel.Scatter(_, _, _, _, _, node)
         | Kernel.Reference(node, _, _) -> Print.name node
 

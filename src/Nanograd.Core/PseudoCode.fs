@@ -17,10 +17,14 @@ module internal PseudoCode =
         let inner = List.scanBack (fun (s: Step) n -> s.Extent * n) moving 1 |> List.tail
         let isShape = offset = 0 && List.forall2 (fun (s: Step) n -> s.Stride = n) moving inner
         let join (parts: string list) = String.Join(", ", parts)
-        if moving.IsEmpty then
-            (if length = 1 then name else $"{name}[{offset}]")
+        let isRow = name.EndsWith ']' // a row of something: its own indices follow
+        let name, opening = if isRow then name.TrimEnd ']', ", " else name, "["
+        if moving.IsEmpty && length = 1 && isRow then
+            name + "]"
+        elif moving.IsEmpty then
+            (if length = 1 then name else $"{name}{opening}{offset}]")
         elif isShape then
-            name + "[" + join (moving |> List.map (fun s -> s.Text)) + "]"
+            name + opening + join (moving |> List.map (fun s -> s.Text)) + "]"
         else
             let term (s: Step) =
                 if s.Stride = 1 then s.Text
@@ -28,7 +32,7 @@ module internal PseudoCode =
                 else $"{s.Text} * {s.Stride}"
             let parts = moving |> List.map term
             let parts = if offset = 0 then parts else string offset :: parts
-            name + "[" + String.Join(" + ", parts).Replace("+ -", "- ") + "]"
+            name + opening + String.Join(" + ", parts).Replace("+ -", "- ") + "]"
 
     /// Names for the loops of a nest, outermost first.
     let private loopNames (kind: NestKind) (count: int) =
@@ -315,7 +319,10 @@ module internal PseudoCode =
                     |> List.map fst
                 else
                     steps |> List.map fst
-            nameOf buffer + (if sorted.IsEmpty then "" else "[" + String.Join(", ", sorted) + "]")
+            let name = nameOf buffer
+            if sorted.IsEmpty then name
+            elif name.EndsWith ']' then name.TrimEnd(']') + ", " + String.Join(", ", sorted) + "]"
+            else name + "[" + String.Join(", ", sorted) + "]"
         let ranges =
             [ "b", batch; "m", m; "n", n ]
             |> List.filter (fun (_, e) -> e > 1)
@@ -327,12 +334,50 @@ module internal PseudoCode =
         + $"{result} = sum over k in 0..{k} of {left} * {right}\n"
         + "# tiles of the result stay in registers; packed blocks of the operands stay in cache; one multiply-add chain in k\n"
 
+    /// A loop over steps: the body's buffers are named after what they hold.
+    let rec private ofRepeat (nameOf: int -> string) (r: Repeat) : string =
+        let carry j = if r.Carried = 1 then "carry" else $"carry{j}"
+        let row (name: string) = if name.EndsWith ']' then name.TrimEnd(']') + ", step]" else name + "[step]"
+        let mutable temporaries = 0
+        let names =
+            r.Body.Buffers
+            |> Array.mapi (fun b buffer ->
+                match buffer.Place with
+                | Place.Input i when i < r.Captured -> nameOf r.Operands[i]
+                | Place.Input i when i < r.Captured + r.Carried -> carry (i - r.Captured)
+                | Place.Input i -> row (nameOf r.Operands[i])
+                | Place.Output _
+                | Place.Temporary ->
+                    match Array.IndexOf(r.Body.Results, b) with
+                    | -1 ->
+                        temporaries <- temporaries + 1
+                        $"s{temporaries}"
+                    | j when j < r.Carried -> "next_" + carry j
+                    | j -> row (nameOf r.Results[j]))
+        let text = StringBuilder()
+        let line indent (s: string) = text.Append(String(' ', 4 * indent)).Append(s).Append '\n' |> ignore
+        for j in 0 .. r.Carried - 1 do
+            line 0 $"{carry j} = {nameOf r.Operands[r.Captured + j]}"
+        line 0 (if r.Reverse then $"for step in {r.Length - 1}..0, backwards:" else $"for step in 0..{r.Length}:")
+        for k in r.Body.Kernels do
+            let code = write (fun b -> if b < 0 then "" else names[b]) (fun b -> r.Body.Buffers[b].Length) k
+            for l in code.TrimEnd().Split '\n' do
+                line 1 l
+        r.Body.Results
+        |> Array.iteri (fun j b ->
+            let target = if j < r.Carried then carry j else row (nameOf r.Results[j])
+            if names[b] <> target then line 1 $"{target} = {names[b]}")
+        for j in 0 .. r.Carried - 1 do
+            line 0 $"{nameOf r.Results[j]} = {carry j}"
+        text.ToString()
+
     /// The kernel as pseudo-code.
-    let write (nameOf: int -> string) (lengthOf: int -> int) (kernel: Kernel) : string =
+    and write (nameOf: int -> string) (lengthOf: int -> int) (kernel: Kernel) : string =
         let list (buffers: int[]) = String.Join(", ", buffers |> Array.map nameOf)
         match kernel with
         | Kernel.Loop l -> ofLoop nameOf lengthOf l
         | Kernel.Product p -> ofProduct nameOf p
+        | Kernel.Repeat r -> ofRepeat nameOf r
         | Kernel.Scatter(target, indices, updates, result, struct (n, k, inner, _), _) ->
             $"{nameOf result} = {nameOf target}    # {n} rows of {inner}\nfor j in 0..{k}:    # in this order\n    {nameOf result}[{nameOf indices}[j], :] += {nameOf updates}[j, :]\n"
         | Kernel.Reference(node, operands, results) ->

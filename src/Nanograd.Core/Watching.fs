@@ -4,6 +4,7 @@ open System
 open System.Collections.Concurrent
 open System.Diagnostics
 open System.Reflection
+open System.Runtime.CompilerServices
 open System.Threading
 
 /// Where an expression was built: the line of the user, and the function of the library that it called.
@@ -79,24 +80,26 @@ module internal Site =
         | _ -> before '@' m.Name
 
     /// The innermost line outside the library, of the caller's stack. None where no user's code is on it.
+    [<MethodImpl(MethodImplOptions.NoInlining)>]
     let here () : Site voption =
         let trace = StackTrace(1, false)
         let isUsers i =
             let m = trace.GetFrame(i).GetMethod()
             not (isNull m) && not (isOwn m) && not (isFramework m)
-        let users = seq { 0 .. trace.FrameCount - 1 } |> Seq.filter isUsers
-        // Closures that the compiler made have no lines: then the nearest caller that has.
-        let known i =
-            let frame = StackFrame(i + 1, true)
-            if isNull (frame.GetFileName()) then None else Some struct (i, frame)
-        let found =
-            match Seq.tryPick known (Seq.truncate 8 users), Seq.tryHead users with
-            | Some found, _ -> Some found
-            | None, Some i -> Some struct (i, StackFrame(i + 1, true))
-            | None, None -> None
-        match found with
-        | None -> ValueNone
-        | Some(struct (user, frame)) ->
+        // Closures that the compiler made have no lines: then the nearest caller that has. (No closure here: a frame is counted
+        // from the function that asks.)
+        let mutable user, i = -1, 0
+        let mutable frame: StackFrame = null
+        while i < trace.FrameCount && (isNull frame || isNull (frame.GetFileName())) do
+            if isUsers i then
+                let next = StackFrame(i + 1, true)
+                if user < 0 || not (isNull (next.GetFileName())) then
+                    user <- i
+                    frame <- next
+            i <- i + 1
+        if user < 0 then
+            ValueNone
+        else
             let own =
                 seq { user - 1 .. -1 .. 0 } |> Seq.map (fun i -> trace.GetFrame(i).GetMethod()) |> Seq.tryFind isOwn
             let file = frame.GetFileName()
