@@ -173,30 +173,27 @@ module Special =
         let x = inFloat x
         Op.cast x.DType (f (Op.cast DType.F64 x))
 
-    /// Where the condition holds `yes`, else `no`; the argument of each is replaced by a harmless one where it does not
-    /// count, so that gradients stay finite.
-    let private choose (condition: Tensor) (yes: Tensor) (no: Tensor) = Op.select condition yes no
-
     // ---- the error function and its kin
 
     /// <summary>The error function: 2 / sqrt(pi) times the integral of exp(-t²) from 0 to x.</summary>
     /// <example><code>erf (tensor [ 0.; 1. ]) // tensor([0.0000, 0.8427])</code></example>
     let erf (x: Tensor) : Tensor = Op.unary Unary.Erf x
 
-    /// exp(-x²): the square is split, because its rounding error would grow with x².
-    let private gauss (x: Tensor) =
+    /// exp(-share x²), for a share that is a power of two: the square is split, because its rounding error would grow
+    /// with x².
+    let private gauss (share: float) (x: Tensor) =
         let high = floor (x * 16.0 + 0.5) / 16.0
-        exp -(high * high) * exp ((high - x) * (high + x))
+        exp (high * high * -share) * exp ((high - x) * (high + x) * share)
 
     /// exp(x²) erfc(x) for x >= 0.
     let private scaledTail (x: Tensor) =
-        let t = (x - 3.75) / (x + 3.75)
+        let t = 1.0 - 7.5 / (x + 3.75) // at infinity 1
         Polynomial.at Polynomial.erfcx t / (x * 2.0 + 1.0)
 
     let private erfcBody (x: Tensor) =
         let size = minimum (abs x) (f64 30.0) // it is 0 from 27.3 on
-        let tail = gauss size * scaledTail size
-        Op.select (Op.binary Binary.Ne x x) x (choose (lt x (f64 0.0)) (2.0 - tail) tail)
+        let tail = gauss 1.0 size * scaledTail size
+        Op.select (Op.binary Binary.Ne x x) x (Op.select (lt x (f64 0.0)) (2.0 - tail) tail)
 
     let private twoOverRootPi = 2.0 / Math.Sqrt Math.PI
 
@@ -209,11 +206,11 @@ module Special =
     /// <example><code>erfcx (tensor [ 0.; 100. ]) // tensor([1.0000, 0.0056])</code></example>
     let erfcx (x: Tensor) : Tensor =
         let body (x: Tensor) =
-            let size = minimum (abs x) (f64 1e150)
+            let size = abs x
             let negative = lt x (f64 0.0)
             let tail = scaledTail size
             let y = Op.select negative size (f64 0.0)
-            Op.select (Op.binary Binary.Ne x x) x (choose negative (exp (y * y) * 2.0 - tail) tail)
+            Op.select (Op.binary Binary.Ne x x) x (Op.select negative (exp (y * y) * 2.0 - tail) tail)
         wide (smooth "erfcx" body (fun x -> x * named "erfcx" body x * 2.0 - twoOverRootPi)) x
 
     /// erfinv(x) / x from w = -log(1 - x²).
@@ -231,7 +228,7 @@ module Special =
         let rest = (1.0 - x) * (1.0 + x)
         let edge = Op.binary Binary.Eq (abs x) (f64 1.0)
         let y = x * inverse -(log (Op.select edge (f64 1.0) rest))
-        Op.select edge (x * infinity) y
+        Op.select edge (Op.select (lt x (f64 0.0)) (f64 -infinity) (f64 infinity)) y
 
     /// <summary>The number whose error function is x: ±infinity at ±1, NaN beyond.</summary>
     /// <example><code>erfinv (tensor [ 0.; 0.5; 1. ]) // tensor([0.0000, 0.4769, inf])</code></example>
@@ -246,7 +243,12 @@ module Special =
     /// <summary>The distribution function of the standard normal: the probability of less than x. Exact in the lower
     /// tail.</summary>
     /// <example><code>ndtr (tensor [ 0.; -3. ]) // tensor([0.5000, 0.0013])</code></example>
-    let ndtr (x: Tensor) : Tensor = wide (smooth "ndtr" (fun x -> erfcBody (x * -(Math.Sqrt 0.5)) * 0.5) density) x
+    let ndtr (x: Tensor) : Tensor =
+        let body (x: Tensor) =
+            let size = minimum (abs x) (f64 40.0)
+            let tail = gauss 0.5 size * scaledTail (size * Math.Sqrt 0.5) * 0.5
+            Op.select (Op.binary Binary.Ne x x) x (Op.select (lt x (f64 0.0)) tail (1.0 - tail))
+        wide (smooth "ndtr" body density) x
 
     let private ndtriBody (p: Tensor) =
         let edge = Op.binary Binary.Or (Op.binary Binary.Eq p (f64 0.0)) (Op.binary Binary.Eq p (f64 1.0))
@@ -254,7 +256,7 @@ module Special =
         // 1 - (2p - 1)² = 4p(1 - p), of which nothing is lost however small p is.
         let w = -(log (q * 4.0 * (1.0 - q)))
         let y = (q * 2.0 - 1.0) * inverse w * Math.Sqrt 2.0
-        Op.select edge ((p - 0.5) * infinity) y
+        Op.select edge (Op.select (lt p (f64 0.5)) (f64 -infinity) (f64 infinity)) y
 
     /// <summary>The quantile of the standard normal: the inverse of `ndtr`. Exact in the lower tail.</summary>
     /// <example><code>ndtri (tensor [ 0.5; 0.975 ]) // tensor([0.0000, 1.9600])</code></example>
@@ -357,8 +359,16 @@ module Special =
     /// <example><code>trigamma (tensor [ 1.; 0.5; 10. ]) // tensor([1.6449, 4.9348, 0.1052])</code></example>
     let trigamma (x: Tensor) : Tensor = wide trigamma64 x
 
-    /// <summary>The n-th derivative of digamma; for n of 2 or more x must be positive, otherwise the result is
-    /// NaN.</summary>
+    /// The n-th derivative of cot(pi x), divided by pi^n, as a polynomial of c = cot(pi x): each is -(1 + c²) times the derivative of the one before.
+    let private cotangents (n: int) =
+        let next (p: float[]) =
+            let slope = Array.init (p.Length - 1) (fun k -> float (k + 1) * p[k + 1])
+            Array.init (p.Length + 1) (fun k ->
+                let at i = if i >= 0 && i < slope.Length then slope[i] else 0.0
+                -(at k + at (k - 2)))
+        Seq.fold (fun p _ -> next p) [| 0.0; 1.0 |] [ 1..n ]
+
+    /// <summary>The n-th derivative of digamma (0: digamma itself, 1: trigamma); at 0, -1, -2, ... infinite or NaN.</summary>
     /// <example><code>polygamma 2 (tensor [ 1.; 2. ]) // tensor([-2.4041, -0.4041])</code></example>
     let polygamma (n: int) (x: Tensor) : Tensor =
         match n with
@@ -367,7 +377,11 @@ module Special =
         | _ when n < 0 -> Shape.fail "polygamma" $"the order must not be negative, not {n}" "" [ x ]
         | _ ->
             let body (x: Tensor) =
-                Op.select (lt (f64 0.0) x) (polygammaPositive n (Op.select (lt (f64 0.0) x) x (f64 1.0))) (f64 nan)
+                let negative = lt x (f64 0.0)
+                let positive = polygammaPositive n (Op.select negative (1.0 - x) x)
+                let s, c = turn (Op.select negative x (f64 0.5))
+                let derivative = Polynomial.at (cotangents n) (c / s) * Math.Pow(Math.PI, float (n + 1))
+                Op.select negative ((if n % 2 = 0 then positive else -positive) - derivative) positive
             wide (named $"polygamma{n}" body) x
 
     /// <summary>The logarithm of the beta function of positive numbers: lgamma a + lgamma b - lgamma(a + b). The two

@@ -82,12 +82,12 @@ module Random =
     let integers (low: int) (high: int) (key: Tensor) (shape: int[]) : Tensor =
         if high <= low then
             raise (ShapeException("Random.integers", "low must be less than high", $"{low} and {high}", ""))
-        // The high word of 64 random bits times the range: the bias is at most range / 2^64.
-        let words = Op.cast DType.I64 (Op.randomBits key (Array.append [| 2 |] shape))
+        // The high part of 62 random bits times the range: the bias is at most range / 2^62.
+        let one, half = Op.constant (Constant.ofInt DType.U32 1L), Op.constant (Constant.ofInt DType.I64 31L)
+        let words = Op.cast DType.I64 (Op.binary Binary.Shr (Op.randomBits key (Array.append [| 2 |] shape)) one)
         let range = Op.constant (Constant.ofInt DType.I64 (int64 high - int64 low))
-        let shift = Op.constant (Constant.ofInt DType.I64 32L)
-        let carry = Op.binary Binary.Shr (row 1 words * range) shift
-        Op.binary Binary.Shr (row 0 words * range + carry) shift + Op.constant (Constant.ofInt DType.I64 (int64 low))
+        let carry = Op.binary Binary.Shr (row 1 words * range) half
+        Op.binary Binary.Shr (row 0 words * range + carry) half + Op.constant (Constant.ofInt DType.I64 (int64 low))
 
     /// <summary>True with probability p.</summary>
     /// <example><code>Random.bernoulli (scalar 1.0) (Random.key 7L) [| 2 |] // tensor([true, true])</code></example>
