@@ -21,7 +21,9 @@ let private amounts (c: Case) most k = Array.init c.Rank (fun i -> c.Number(k + 
 let ``adjoint of reshape`` (c: Case) = adjoint (reshape [| 1; Shape.count c.Shape |]) (c.Float 1) c.Seed
 
 [<Law("Adjoints", "⟨p x, y⟩ = ⟨x, p⁻¹ y⟩", "the gradient of a permutation is its inverse")>]
-let ``adjoint of permute`` (c: Case) = adjoint (permute (c.Permutation(2, c.Rank))) (c.Float 1) c.Seed
+let ``adjoint of permute`` (c: Case) =
+    adjoint (permute (c.Permutation(2, c.Rank))) (c.Float 1) c.Seed
+    adjoint (permute [| 1; 2; 0 |]) (c.FloatOf(1, [| 2; 2; 2 |])) c.Seed // no shape shows a wrong axis
 
 [<Law("Adjoints", "⟨stretch x, y⟩ = ⟨x, Σ y⟩", "what was stretched gets the sum")>]
 let ``adjoint of broadcast`` (c: Case) = adjoint (broadcastTo (Array.append [| 3 |] c.Shape)) (c.Float 1) c.Seed

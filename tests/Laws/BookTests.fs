@@ -86,6 +86,7 @@ let private range (t: Type) =
     elif t = typeof<Programs.TameProgram> then "random programs, moderate values"
     elif t = typeof<Programs.WholeProgram> then "random programs of integers"
     elif t = typeof<Programs.SmoothProgram> then "random programs of smooth functions"
+    elif t = typeof<Programs.RealProgram> then "random programs of smooth functions and of those with kinks"
     elif t = typeof<Programs.SpecialProgram> then "random programs with NaN and infinities"
     elif t = typeof<Loops> then "0 to 6 steps"
     elif t = typeof<Squares> then "matrices of 1 to 7 rows, far from singular"

@@ -189,6 +189,9 @@ let private shapes (fewest: int) (all: int list) =
     gen {
         let! rank = Gen.choose (fewest, 4)
         let! shape = Gen.arrayOfLength rank (Gen.elements all)
+        let! kind = Gen.choose (0, 4)
+        // Equal extents now and then: there a wrong axis is no error of shapes.
+        let shape = if kind = 0 && rank > 1 then Array.create rank (min shape[0] 8) else shape
         return
             Array.fold (fun (s: int list) e -> if List.fold (*) e s > most then s @ [ 1 ] else s @ [ e ]) [] shape
             |> Array.ofList

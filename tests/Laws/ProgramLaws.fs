@@ -1,5 +1,6 @@
 /// What holds for every program: laws on random ones, of every primitive.
-[<FsCheck.NUnit.Properties(Arbitrary = [| typeof<Nanograd.Core.Tests.Programs.Programs> |])>]
+[<FsCheck.NUnit.Properties(Arbitrary =
+    [| typeof<Nanograd.Core.Tests.Programs.Programs>; typeof<Nanograd.Laws.Cases.Draw> |])>]
 module Nanograd.Laws.ProgramLaws
 
 open System
@@ -9,6 +10,7 @@ open Nanograd
 open Nanograd.Core.Tests
 open Nanograd.Core.Tests.Programs
 open Nanograd.Laws.Book
+open Nanograd.Laws.Cases
 
 let private fail (p: Sample) (what: string) (text: string) = failwith $"\n{what}: {text}\n{describe p.Roots}"
 
@@ -85,6 +87,30 @@ let ``forward and reverse mode agree on every program`` (p: SmoothProgram) =
                 p
                 "jvp . w and v . vjp"
                 $"{value forward} and {value reverse}\ngradients\n{describe (Grad.vjp roots w leaves)}"
+
+[<Law("Programs",
+      "⟨∇P(x), v⟩ = (P(x + h v) - P(x - h v)) / 2h",
+      "gradients of every program are its central differences, wherever it has a derivative")>]
+let ``gradients are differences`` (p: RealProgram) =
+    Notes.Compare(1e-5, p.Roots)
+    Differences.gradientIsDifference p |> ignore
+
+[<Law("Programs", "left(rule) = right(rule) for every rule of the rewriter", "the rewriter knows nothing but laws")>]
+let ``every rule of the rewriter is a law`` (c: Case) =
+    let value k shape = c.PositiveOf(k, shape)
+    let x, y, w = value 1 [| 2; 3; 4 |], value 2 [| 2; 3; 4 |], value 3 [| 4; 5 |]
+    for rule in Rewrite.rules do
+        let left = rule.Sample x y w
+        match rule.Apply left with
+        | ValueNone -> ()
+        | ValueSome right ->
+            Notes.Compare(1e-12, [| left; right |])
+            let wanted = interpreted left
+            match differences (within 1e-12 wanted) wanted (interpreted right) with
+            | Some text ->
+                failwith
+                    $"\nthe rule {rule.Name} is no law: {text}\nleft\n{describe [| left |]}\nright\n{describe [| right |]}"
+            | None -> ()
 
 /// A literal of the program and three values for it: the same elements in other orders, so that indices stay in range.
 let private examples (p: Sample) =
