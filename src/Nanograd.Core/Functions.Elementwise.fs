@@ -293,8 +293,8 @@ module Elementwise =
     let sigmoid (x: Tensor) : Tensor = tanh (x * 0.5) * 0.5 + 0.5
 
     /// <summary>log(exp x + exp y) without overflow; the two broadcast.</summary>
-    /// <example><code>logaddexp (tensor [ 0.; 1000. ]) (tensor [ 0.; 1000. ])
-    /// // tensor([0.6931, 1000.6932])</code></example>
+    /// <example><code>logaddexp (tensor [ 0.; 100. ]) (tensor [ 0.; 100. ])
+    /// // tensor([  0.6931, 100.6931])</code></example>
     let logaddexp (x: Tensor) (y: Tensor) : Tensor =
         let difference (x: Tensor) (y: Tensor) = // of equal infinities 0
             let infinite =
