@@ -965,48 +965,103 @@ type internal Later<'f when 'f :> Delegate and 'f: not struct> private () =
         found.GetOrAdd(name, fun n -> typeof<Tensor>.Assembly.GetType("Nanograd.Analytic").GetMethod(n, Reflection.BindingFlags.Static ||| Reflection.BindingFlags.Public ||| Reflection.BindingFlags.NonPublic).CreateDelegate<'f>())
 
 type Tensor with
+    /// x + y; shapes broadcast.
     static member (+)(x: Tensor, y: Tensor) = Op.binary Binary.Add x y
+    /// x + y; the number takes the tensor's type.
     static member (+)(x: Tensor, y: float) = Op.binary Binary.Add x (number x y)
+    /// x + y; the number takes the tensor's type.
     static member (+)(x: float, y: Tensor) = Op.binary Binary.Add (number y x) y
+    /// x + y; the number takes the tensor's type.
     static member (+)(x: Tensor, y: int) = Op.binary Binary.Add x (whole x y)
+    /// x + y; the number takes the tensor's type.
     static member (+)(x: int, y: Tensor) = Op.binary Binary.Add (whole y x) y
+    /// x - y; shapes broadcast.
     static member (-)(x: Tensor, y: Tensor) = Op.binary Binary.Sub x y
+    /// x - y; the number takes the tensor's type.
     static member (-)(x: Tensor, y: float) = Op.binary Binary.Sub x (number x y)
+    /// x - y; the number takes the tensor's type.
     static member (-)(x: float, y: Tensor) = Op.binary Binary.Sub (number y x) y
+    /// x - y; the number takes the tensor's type.
     static member (-)(x: Tensor, y: int) = Op.binary Binary.Sub x (whole x y)
+    /// x - y; the number takes the tensor's type.
     static member (-)(x: int, y: Tensor) = Op.binary Binary.Sub (whole y x) y
+    /// x * y; shapes broadcast.
     static member (*)(x: Tensor, y: Tensor) = Op.binary Binary.Mul x y
+    /// x * y; the number takes the tensor's type.
     static member (*)(x: Tensor, y: float) = Op.binary Binary.Mul x (number x y)
+    /// x * y; the number takes the tensor's type.
     static member (*)(x: float, y: Tensor) = Op.binary Binary.Mul (number y x) y
+    /// x * y; the number takes the tensor's type.
     static member (*)(x: Tensor, y: int) = Op.binary Binary.Mul x (whole x y)
+    /// x * y; the number takes the tensor's type.
     static member (*)(x: int, y: Tensor) = Op.binary Binary.Mul (whole y x) y
+    /// x / y; integers divide as f32; shapes broadcast.
     static member (/)(x: Tensor, y: Tensor) = divide x y
+    /// x / y; integers divide as f32; the number takes the tensor's type.
     static member (/)(x: Tensor, y: float) = divide x (number x y)
+    /// x / y; integers divide as f32; the number takes the tensor's type.
     static member (/)(x: float, y: Tensor) = divide (number y x) y
+    /// x / y; integers divide as f32; the number takes the tensor's type.
     static member (/)(x: Tensor, y: int) = divide x (whole x y)
+    /// x / y; integers divide as f32; the number takes the tensor's type.
     static member (/)(x: int, y: Tensor) = divide (whole y x) y
+    /// The rest of x / y, with the sign of x; shapes broadcast.
     static member (%)(x: Tensor, y: Tensor) = Op.binary Binary.Rem x y
+    /// The rest of x / y, with the sign of x; the number takes the tensor's type.
     static member (%)(x: Tensor, y: int) = Op.binary Binary.Rem x (whole x y)
+    /// The rest of x / y, with the sign of x; the number takes the tensor's type.
+    static member (%)(x: Tensor, y: float) = Op.binary Binary.Rem x (number x y)
+    /// The bits that both have; of bool: and.
+    static member (&&&)(x: Tensor, y: Tensor) = Op.binary Binary.And x y
+    /// The bits that one has at least; of bool: or.
+    static member (|||)(x: Tensor, y: Tensor) = Op.binary Binary.Or x y
+    /// The bits that exactly one has; of bool: xor.
+    static member (^^^)(x: Tensor, y: Tensor) = Op.binary Binary.Xor x y
+    /// All bits the other way; of bool: not.
+    static member (~~~)(x: Tensor) = Op.unary Unary.Not x
+    /// -x.
     static member (~-)(x: Tensor) = Op.unary Unary.Neg x
+    /// x ** y; shapes broadcast.
     static member Pow(x: Tensor, y: Tensor) = Op.binary Binary.Pow x y
+    /// x ** y; the number takes the tensor's type.
     static member Pow(x: Tensor, y: float) = Op.binary Binary.Pow x (number x y)
+    /// x ** y; the number takes the tensor's type.
     static member Pow(x: Tensor, y: int) = Op.binary Binary.Pow x (whole x y)
+    /// |x|: F#'s abs.
     static member Abs(x: Tensor) = Op.unary Unary.Abs x
+    /// e^x: F#'s exp.
     static member Exp(x: Tensor) = Op.unary Unary.Exp x
+    /// The natural logarithm: F#'s log.
     static member Log(x: Tensor) = Op.unary Unary.Log x
+    /// The square root: F#'s sqrt.
     static member Sqrt(x: Tensor) = Op.unary Unary.Sqrt x
+    /// The sine: F#'s sin.
     static member Sin(x: Tensor) = Op.unary Unary.Sin x
+    /// The cosine: F#'s cos.
     static member Cos(x: Tensor) = Op.unary Unary.Cos x
+    /// The tangent: F#'s tan.
     static member Tan(x: Tensor) = divide (Op.unary Unary.Sin x) (Op.unary Unary.Cos x)
+    /// The arc tangent: F#'s atan.
     static member Atan(x: Tensor) = Op.unary Unary.Atan x
+    /// The hyperbolic tangent: F#'s tanh.
     static member Tanh(x: Tensor) = Op.unary Unary.Tanh x
+    /// Rounded down: F#'s floor.
     static member Floor(x: Tensor) = Op.unary Unary.Floor x
+    /// Rounded up: F#'s ceil.
     static member Ceiling(x: Tensor) = Op.unary Unary.Ceil x
+    /// Rounded to the nearest integer, halves to even: F#'s round.
     static member Round(x: Tensor) = Op.unary Unary.Round x
+    /// Rounded towards zero: F#'s truncate.
     static member Truncate(x: Tensor) = Later<Func<Tensor, Tensor>>.Find("truncate").Invoke x
+    /// The logarithm to base 10: F#'s log10.
     static member Log10(x: Tensor) = Later<Func<Tensor, Tensor>>.Find("log10").Invoke x
+    /// The arc sine, NaN beyond ±1: F#'s asin.
     static member Asin(x: Tensor) = Later<Func<Tensor, Tensor>>.Find("asin").Invoke x
+    /// The arc cosine, NaN beyond ±1: F#'s acos.
     static member Acos(x: Tensor) = Later<Func<Tensor, Tensor>>.Find("acos").Invoke x
+    /// The hyperbolic sine: F#'s sinh.
     static member Sinh(x: Tensor) = Later<Func<Tensor, Tensor>>.Find("sinh").Invoke x
+    /// The hyperbolic cosine: F#'s cosh.
     static member Cosh(x: Tensor) = Later<Func<Tensor, Tensor>>.Find("cosh").Invoke x
+    /// The angle of the point (x, y), from -pi to pi: F#'s atan2.
     static member Atan2(y: Tensor, x: Tensor) = Later<Func<Tensor, Tensor, Tensor>>.Find("atan2").Invoke(y, x)

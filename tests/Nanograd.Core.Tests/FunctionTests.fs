@@ -206,6 +206,17 @@ let private cases =
       case "third derivative of sinh at 0" [ 1.0 ] (fun () -> ofOnes (ofOnes (ofOnes sinh)) (d [ 0.0 ]))
       case "truncate, trunc, frac" [ 1.; -1.; 0.5; -0.5 ] (fun () ->
           concat 0 [ truncate (d [ 1.5; -1.5 ]); frac (d [ 1.5; -1.5 ]) ])
+      case "operators on truth and bits" [ 0.; 1.; 1.; 4.; 5.; -5. ] (fun () ->
+          let a, b = tensor [ true; true ], tensor [ false; true ]
+          let bits = Op.cast DType.I64 (a &&& b), Op.cast DType.I64 (a ^^^ ~~~b)
+          concat
+              0
+              [ fst bits
+                narrow 0 1 1 (snd bits)
+                tensor [ 6 ] &&& tensor [ 12 ]
+                tensor [ 4 ] ||| tensor [ 1 ]
+                ~~~(tensor [ 4 ]) ])
+      case "the rest of divisions by numbers" [ -0.5; 0.5 ] (fun () -> d [ -2.5; 2.5 ] % 1.0)
       case "sign of tensors and of numbers" [ -1.; 1.; -1. ] (fun () ->
           concat 0 [ sign (d [ -2.; 3. ]); d [ float (sign -7) ] ]) ]
 
