@@ -358,20 +358,15 @@ module Einsum =
         let others = alive |> List.filter (fun (k, _) -> k <> i && k <> j) |> List.map snd
         Array.concat (output :: others) |> Array.distinct
 
-    /// Sums of products of tensors whose axes have labels: `einsum "bij,bjk->bik" [ x; y ]` is a batched matrix
-    /// product. Each operand has a term of letters, one for each axis, upper or lower case. Labels that the output does
-    /// not mention are summed. Without `->` the output has the labels that occur once, in alphabetical order (capitals
-    /// first). A label that is repeated in a term means the diagonal of those axes. `...` stands for the axes that have no
-    /// label; they are aligned at the last one and broadcast; the output begins with them unless it says otherwise, and an
-    /// explicit output without `...` sums them. An extent of 1 broadcasts under any label, as in NumPy and PyTorch. Three or
-    /// more operands are contracted two at a time, in the order that `einsumPath` shows. Integer and bool operands are
-    /// allowed; 16-bit floats are added in f32.
-    /// <example><code>
-    /// let x = matrix [ [ 1.0; 2.0 ]; [ 3.0; 4.0 ] ]
-    /// einsum "ij,jk->ik" [ x; x ] // the matrix product
-    /// einsum "ii" [ x ]           // the trace: 5
-    /// einsum "i...->..." [ x ]    // sums of columns
-    /// </code></example>
+    /// <summary>Sums of products of tensors whose axes have labels: `einsum "bij,bjk->bik" [ x; y ]` is a batched
+    /// matrix product. Each operand has a term of letters, one for each axis, upper or lower case. Labels that the
+    /// output does not mention are summed. Without `->` the output has the labels that occur once, in alphabetical
+    /// order (capitals first). A label that is repeated in a term means the diagonal of those axes. `...` stands for
+    /// the axes that have no label; they are aligned at the last one and broadcast; the output begins with them unless
+    /// it says otherwise, and an explicit output without `...` sums them. An extent of 1 broadcasts under any label, as
+    /// in NumPy and PyTorch. Three or more operands are contracted two at a time, in the order that `einsumPath` shows.
+    /// Integer and bool operands are allowed; 16-bit floats are added in f32.</summary>
+    /// <example><code>einsum "ij,jk->ik" [ matrix [ [ 1.; 2. ]; [ 3.; 4. ] ]; matrix [ [ 1. ]; [ 1. ] ] ] // tensor([[3.], [7.]])</code></example>
     let einsum (equation: string) (operands: Tensor list) : Tensor =
         let parsed, wide, output, terms, order = prepare equation operands
         let mutable alive = terms |> Array.mapi (fun i t -> i, t) |> List.ofArray
@@ -388,13 +383,10 @@ module Einsum =
         let value = Op.reshape shape result.Value
         if wide = DType.Bool then value else Op.cast wide value
 
-    /// The order in which `einsum` would contract these operands, with the cost of each step: for up to ten operands the
-    /// cheapest order there is (in FLOPs; of equals the one with the smallest intermediate results), beyond that a
-    /// greedy one.
-    /// <example><code>
-    /// let x, y = zeros [| 64; 2 |], zeros [| 2; 64 |]
-    /// string (einsumPath "ij,jk,kl->il" [ x; y; x ]) // y and the second x first
-    /// </code></example>
+    /// <summary>The order in which `einsum` would contract these operands, with the cost of each step: for up to ten
+    /// operands the cheapest order there is (in FLOPs; of equals the one with the smallest intermediate results),
+    /// beyond that a greedy one.</summary>
+    /// <example><code>(einsumPath "ij,jk,kl->il" [ zeros [| 64; 2 |]; zeros [| 2; 64 |]; zeros [| 64; 2 |] ]).Flops // 1024</code></example>
     let einsumPath (equation: string) (operands: Tensor list) : EinsumPath =
         let parsed, _, output, terms, order = prepare equation operands
         let extent l = parsed.Extents[l]

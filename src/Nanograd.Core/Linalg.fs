@@ -75,13 +75,10 @@ module Linalg =
     /// An upper triangle to the left.
     let upper = { lower with Lower = false }
 
-    /// X of T X = B (or T^T X = B; not Left: X T = B), with T `[..; n; n]` and B `[..; n; k]` (`[..; k; n]`) or vectors
-    /// `[n]`, `[..; n]`. Only the named triangle of T is read. A zero on the diagonal gives infinities or NaN. By
-    /// substitution; gradient: Giles (2008), "Collected matrix derivative results".
-    /// <example><code>
-    /// let t = matrix [ [ 2.0; 0.0 ]; [ 1.0; 4.0 ] ]
-    /// Linalg.triangularSolveWith { Linalg.lower with Transposed = true } t (tensor [ 4.0; 8.0 ]) // [1; 2]
-    /// </code></example>
+    /// <summary>X of T X = B (or T^T X = B; not Left: X T = B), with T `[..; n; n]` and B `[..; n; k]` (`[..; k; n]`)
+    /// or vectors `[n]`, `[..; n]`. Only the named triangle of T is read. A zero on the diagonal gives infinities or
+    /// NaN. By substitution; gradient: Giles (2008), "Collected matrix derivative results".</summary>
+    /// <example><code>Linalg.triangularSolveWith { Linalg.lower with Transposed = true } (matrix [ [ 2.; 0. ]; [ 1.; 4. ] ]) (tensor [ 4.; 8. ]) // tensor([1., 2.])</code></example>
     let triangularSolveWith (options: Triangle) (t: Tensor) (b: Tensor) : Tensor =
         system "triangularSolve" options.Left t b (fun t b ->
             let one = Matrices.number t 1.0
@@ -92,29 +89,22 @@ module Linalg =
             else
                 Matrices.transposed (solve (not options.Transposed) t (Matrices.transposed b)))
 
-    /// X of T X = B for a lower triangular T: `[..; n; n]` and `[..; n; k]`, or vectors. See triangularSolveWith for the
-    /// other systems.
-    /// <example><code>
-    /// let t = matrix [ [ 2.0; 0.0 ]; [ 1.0; 4.0 ] ]
-    /// Linalg.triangularSolve t (tensor [ 2.0; 9.0 ]) // [1; 2]
-    /// </code></example>
+    /// <summary>X of T X = B for a lower triangular T: `[..; n; n]` and `[..; n; k]`, or vectors. See
+    /// triangularSolveWith for the other systems.</summary>
+    /// <example><code>Linalg.triangularSolve (matrix [ [ 2.; 0. ]; [ 1.; 4. ] ]) (tensor [ 2.; 9. ]) // tensor([1., 2.])</code></example>
     let triangularSolve (t: Tensor) (b: Tensor) : Tensor = triangularSolveWith lower t b
 
-    /// X of A X = B: `[..; n; n]` and `[..; n; k]`, or vectors `[n]`, `[..; n]`. A singular A gives infinities or NaN. By LU
-    /// with partial pivoting; gradient: dB = A^-T dX, dA = -dB X^T.
-    /// <example><code>
-    /// let a = matrix [ [ 2.0; 1.0 ]; [ 1.0; 3.0 ] ]
-    /// Linalg.solve a (tensor [ 4.0; 7.0 ]) // [1; 2]
-    /// </code></example>
+    /// <summary>X of A X = B: `[..; n; n]` and `[..; n; k]`, or vectors `[n]`, `[..; n]`. A singular A gives infinities
+    /// or NaN. By LU with partial pivoting; gradient: dB = A^-T dX, dA = -dB X^T.</summary>
+    /// <example><code>Linalg.solve (matrix [ [ 2.; 1. ]; [ 0.; 4. ] ]) (tensor [ 4.; 8. ]) // tensor([1., 2.])</code></example>
     let solve (a: Tensor) (b: Tensor) : Tensor =
         system "solve" true a b (fun a b ->
             let packed, order, _ = factored a
             Factor.solveFactored Matrices.top false a packed order b)
 
-    /// The inverse, `[..; n; n]`. A singular matrix gives infinities or NaN. By LU with partial pivoting.
-    /// <example><code>
-    /// Linalg.inv (matrix [ [ 2.0; 0.0 ]; [ 0.0; 4.0 ] ])
-    /// </code></example>
+    /// <summary>The inverse, `[..; n; n]`. A singular matrix gives infinities or NaN. By LU with partial
+    /// pivoting.</summary>
+    /// <example><code>Linalg.inv (matrix [ [ 2.; 0. ]; [ 0.; 4. ] ]) // tensor([[0.5000, 0.0000], [0.0000, 0.2500]])</code></example>
     let inv (a: Tensor) : Tensor =
         Matrices.checkSquare "inv" a
         a
@@ -129,13 +119,11 @@ module Linalg =
         Matrices.checkSquare op a
         Matrices.batched f a
 
-    /// The determinant, `[..; n; n]` to `[..]`; that of a matrix without elements is 1. By LU with partial pivoting; gradient:
-    /// det A A^-T. Where a pivot is exactly 0 the gradient is that of a matrix nearby (1.5e-8 away, relative to the
-    /// largest pivot; f32: 3.5e-4), and second derivatives of nearly singular matrices lose as many digits as their
-    /// condition number has.
-    /// <example><code>
-    /// Linalg.det (matrix [ [ 2.0; 1.0 ]; [ 1.0; 3.0 ] ]) // 5
-    /// </code></example>
+    /// <summary>The determinant, `[..; n; n]` to `[..]`; that of a matrix without elements is 1. By LU with partial
+    /// pivoting; gradient: det A A^-T. Where a pivot is exactly 0 the gradient is that of a matrix nearby (1.5e-8 away,
+    /// relative to the largest pivot; f32: 3.5e-4), and second derivatives of nearly singular matrices lose as many
+    /// digits as their condition number has.</summary>
+    /// <example><code>Linalg.det (matrix [ [ 2.; 1. ]; [ 1.; 3. ] ]) // tensor(5.)</code></example>
     let det (a: Tensor) : Tensor =
         a
         |> each "det" (fun a ->
@@ -143,12 +131,9 @@ module Linalg =
             [| Factor.det Matrices.top a packed order parity |])
         |> Matrices.only
 
-    /// Sign and logarithm of the absolute value of the determinant, `[..; n; n]` to `[..]` each; 0 and -infinity for a
-    /// singular matrix. Neither overflows where the determinant would. Gradient: A^-T.
-    /// <example><code>
-    /// let sign, logarithm = Linalg.slogdet (matrix [ [ 0.0; 2.0 ]; [ 1.0; 0.0 ] ])
-    /// sign * exp logarithm // -2
-    /// </code></example>
+    /// <summary>Sign and logarithm of the absolute value of the determinant, `[..; n; n]` to `[..]` each; 0 and
+    /// -infinity for a singular matrix. Neither overflows where the determinant would. Gradient: A^-T.</summary>
+    /// <example><code>Linalg.slogdet (matrix [ [ 0.; 2. ]; [ 1.; 0. ] ]) // (tensor(-1.), tensor(0.6931))</code></example>
     let slogdet (a: Tensor) : Tensor * Tensor =
         let rs =
             a
@@ -158,54 +143,41 @@ module Linalg =
                 [| Op.reduce Reduction.Prod [ 1 ] signs * parity; Factor.logDet Matrices.top a packed order |])
         rs[0], rs[1]
 
-    /// The lower triangular L with a positive diagonal and A = L L^T, for a symmetric positive definite A `[..; n; n]`. Of any other
-    /// A the symmetric part (A + A^T) / 2 counts, so that derivatives are symmetric. Where that is not positive
-    /// definite, the whole factor is NaN: `isPositiveDefinite` says where. Gradient: Murray (2016), "Differentiation of the
-    /// Cholesky decomposition".
-    /// <example><code>
-    /// Linalg.cholesky (matrix [ [ 4.0; 2.0 ]; [ 2.0; 5.0 ] ]) // [[2; 0]; [1; 2]]
-    /// </code></example>
+    /// <summary>The lower triangular L with a positive diagonal and A = L L^T, for a symmetric positive definite A
+    /// `[..; n; n]`. Of any other A the symmetric part (A + A^T) / 2 counts, so that derivatives are symmetric. Where
+    /// that is not positive definite, the whole factor is NaN: `isPositiveDefinite` says where. Gradient: Murray
+    /// (2016), "Differentiation of the Cholesky decomposition".</summary>
+    /// <example><code>Linalg.cholesky (matrix [ [ 4.; 2. ]; [ 2.; 5. ] ]) // tensor([[2., 0.], [1., 2.]])</code></example>
     let cholesky (a: Tensor) : Tensor =
         Matrices.checkSquare "cholesky" a
         a |> Matrices.batched (fun a -> [| Factor.cholesky Matrices.top (Matrices.symmetric a) |]) |> Matrices.only
 
-    /// The upper triangular factor U with A = U^T U: the transpose of `cholesky`.
-    /// <example><code>
-    /// Linalg.choleskyUpper (matrix [ [ 4.0; 2.0 ]; [ 2.0; 5.0 ] ]) // [[2; 1]; [0; 2]]
-    /// </code></example>
+    /// <summary>The upper triangular factor U with A = U^T U: the transpose of `cholesky`.</summary>
+    /// <example><code>Linalg.choleskyUpper (matrix [ [ 4.; 2. ]; [ 2.; 5. ] ]) // tensor([[2., 1.], [0., 2.]])</code></example>
     let choleskyUpper (a: Tensor) : Tensor =
         Matrices.checkSquare "choleskyUpper" a
         transpose (cholesky a)
 
-    /// Whether the symmetric part of each matrix is positive definite, `[..; n; n]` to bool `[..]`: whether `cholesky` has a
-    /// factor without NaN.
-    /// <example><code>
-    /// Linalg.isPositiveDefinite (matrix [ [ 1.0; 2.0 ]; [ 2.0; 1.0 ] ]) // false
-    /// </code></example>
+    /// <summary>Whether the symmetric part of each matrix is positive definite, `[..; n; n]` to bool `[..]`: whether
+    /// `cholesky` has a factor without NaN.</summary>
+    /// <example><code>Linalg.isPositiveDefinite (matrix [ [ 1.; 2. ]; [ 2.; 1. ] ]) // tensor(false)</code></example>
     let isPositiveDefinite (a: Tensor) : Tensor =
         Matrices.checkSquare "isPositiveDefinite" a
         let total = sumOver [ -2; -1 ] (cholesky a)
         eq total total
 
-    /// X of A X = B, given A's lower Cholesky factor: `[..; n; n]` and `[..; n; k]`, or vectors.
-    /// <example><code>
-    /// let l = Linalg.cholesky (matrix [ [ 4.0; 2.0 ]; [ 2.0; 5.0 ] ])
-    /// Linalg.choleskySolve l (tensor [ 8.0; 12.0 ]) // [1; 2]
-    /// </code></example>
+    /// <summary>X of A X = B, given A's lower Cholesky factor: `[..; n; n]` and `[..; n; k]`, or vectors.</summary>
+    /// <example><code>Linalg.choleskySolve (Linalg.cholesky (matrix [ [ 4.; 2. ]; [ 2.; 5. ] ])) (tensor [ 8.; 12. ]) // tensor([1., 2.])</code></example>
     let choleskySolve (l: Tensor) (b: Tensor) : Tensor =
         system "choleskySolve" true l b (fun l b ->
             let solve isTransposed = Factor.solveTriangular Matrices.top true isTransposed l
             solve true (solve false b))
 
-    /// P, L and U with P A = L U for A `[..; m; n]`: P permutes rows (`[..; m; m]`), L `[..; m; k]` is lower triangular with ones
-    /// on its diagonal and no larger elements, U `[..; k; n]` upper triangular, k the smaller of m and n. Partial
-    /// pivoting; of equal candidates the first. A singular matrix has zeros on U's diagonal, and no derivative.
-    /// (torch.linalg.lu's P is the transpose of this one.)
-    /// <example><code>
-    /// let a = matrix [ [ 1.0; 2.0 ]; [ 4.0; 4.0 ] ]
-    /// let p, l, u = Linalg.lu a
-    /// matmul l u // rows of a, the second first
-    /// </code></example>
+    /// <summary>P, L and U with P A = L U for A `[..; m; n]`: P permutes rows (`[..; m; m]`), L `[..; m; k]` is lower
+    /// triangular with ones on its diagonal and no larger elements, U `[..; k; n]` upper triangular, k the smaller of m
+    /// and n. Partial pivoting; of equal candidates the first. A singular matrix has zeros on U's diagonal, and no
+    /// derivative. (torch.linalg.lu's P is the transpose of this one.)</summary>
+    /// <example><code>Linalg.lu (matrix [ [ 1.; 2. ]; [ 4.; 4. ] ]) // (tensor([[0., 1.], [1., 0.]]), tensor([[1.0000, 0.0000], [0.2500, 1.0000]]), tensor([[4., 4.], [0., 1.]]))</code></example>
     let lu (a: Tensor) : Tensor * Tensor * Tensor =
         Matrices.checkMatrix "lu" a
         let rs =
@@ -218,24 +190,19 @@ module Linalg =
                 [| Factor.permuteRows r[1] one; l; u |])
         rs[0], rs[1], rs[2]
 
-    /// Q and R with A = Q R for A `[..; m; n]`: Q `[..; m; k]` has orthonormal columns, R `[..; k; n]` is upper triangular with a
-    /// nonnegative diagonal, k the smaller of m and n. By Householder's reflections; gradient: Walter and Lehmann
-    /// (2010), Roberts and Roberts (2020). The first k columns of A must be independent for the gradient to exist.
-    /// <example><code>
-    /// let q, r = Linalg.qr (matrix [ [ 3.0; 1.0 ]; [ 4.0; 2.0 ] ])
-    /// r // [[5; 2.2]; [0; 0.4]]
-    /// </code></example>
+    /// <summary>Q and R with A = Q R for A `[..; m; n]`: Q `[..; m; k]` has orthonormal columns, R `[..; k; n]` is
+    /// upper triangular with a nonnegative diagonal, k the smaller of m and n. By Householder's reflections; gradient:
+    /// Walter and Lehmann (2010), Roberts and Roberts (2020). The first k columns of A must be independent for the
+    /// gradient to exist.</summary>
+    /// <example><code>snd (Linalg.qr (matrix [ [ 3.; 0. ]; [ 4.; 5. ] ])) // tensor([[5., 4.], [0., 3.]])</code></example>
     let qr (a: Tensor) : Tensor * Tensor =
         Matrices.checkMatrix "qr" a
         let rs = Matrices.batched (Factor.qr Matrices.top) a
         rs[0], rs[1]
 
-    /// The same with Q `[..; m; m]` square and R `[..; m; n]` of A's shape. Columns of Q beyond the smaller extent are not unique;
-    /// these are the ones that the reflections make, and derivatives are theirs.
-    /// <example><code>
-    /// let q, r = Linalg.qrComplete (matrix [ [ 3.0 ]; [ 4.0 ] ])
-    /// matmul q r
-    /// </code></example>
+    /// <summary>The same with Q `[..; m; m]` square and R `[..; m; n]` of A's shape. Columns of Q beyond the smaller
+    /// extent are not unique; these are the ones that the reflections make, and derivatives are theirs.</summary>
+    /// <example><code>(fst (Linalg.qrComplete (matrix [ [ 3. ]; [ 4. ] ]))).Shape // [2,2]</code></example>
     let qrComplete (a: Tensor) : Tensor * Tensor =
         Matrices.checkMatrix "qrComplete" a
         let rs = Matrices.batched Factor.qrComplete a
@@ -243,60 +210,49 @@ module Linalg =
 
     // ------------------------------------------------------------------------------------------------ eigenvalues
 
-    /// Eigenvalues, ascending (`[..; n]`), and orthonormal eigenvectors, as columns (`[..; n; n]`), of a symmetric matrix; of any other
-    /// the symmetric part (A + A^T) / 2 counts. In each eigenvector the component of largest magnitude (the first of equal
-    /// ones) is positive. By Jacobi's rotations, a fixed number of sweeps. Gradient: Giles (2008). Where eigenvalues are equal up
-    /// to rounding, the eigenvectors are not functions of the matrix: what turns them among themselves is left out
-    /// of the gradient, which is right for functions that do not depend on it, and finite for all.
-    /// <example><code>
-    /// let w, v = Linalg.eigh (matrix [ [ 2.0; 1.0 ]; [ 1.0; 2.0 ] ])
-    /// w // [1; 3]
-    /// </code></example>
+    /// <summary>Eigenvalues, ascending (`[..; n]`), and orthonormal eigenvectors, as columns (`[..; n; n]`), of a
+    /// symmetric matrix; of any other the symmetric part (A + A^T) / 2 counts. In each eigenvector the component of
+    /// largest magnitude (the first of equal ones) is positive. By Jacobi's rotations, a fixed number of sweeps.
+    /// Gradient: Giles (2008). Where eigenvalues are equal up to rounding, the eigenvectors are not functions of the
+    /// matrix: what turns them among themselves is left out of the gradient, which is right for functions that do not
+    /// depend on it, and finite for all.</summary>
+    /// <example><code>fst (Linalg.eigh (matrix [ [ 2.; 1. ]; [ 1.; 2. ] ])) // tensor([1.0000, 3.0000])</code></example>
     let eigh (a: Tensor) : Tensor * Tensor =
         Matrices.checkSquare "eigh" a
         let rs = a |> Matrices.batched (fun a -> Spectral.eigh Matrices.top (Matrices.symmetric a))
         rs[0], rs[1]
 
-    /// The eigenvalues of a symmetric matrix, ascending, `[..; n; n]` to `[..; n]`. Their gradient is finite everywhere; where
-    /// eigenvalues are equal it is that of one order of them.
-    /// <example><code>
-    /// Linalg.eigvalsh (matrix [ [ 2.0; 1.0 ]; [ 1.0; 2.0 ] ]) // [1; 3]
-    /// </code></example>
+    /// <summary>The eigenvalues of a symmetric matrix, ascending, `[..; n; n]` to `[..; n]`. Their gradient is finite
+    /// everywhere; where eigenvalues are equal it is that of one order of them.</summary>
+    /// <example><code>Linalg.eigvalsh (matrix [ [ 3.; 0. ]; [ 0.; -1. ] ]) // tensor([-1., 3.])</code></example>
     let eigvalsh (a: Tensor) : Tensor =
         Matrices.checkSquare "eigvalsh" a
         a |> Matrices.batched (fun a -> [| Spectral.eigvalsh Matrices.top (Matrices.symmetric a) |]) |> Matrices.only
 
     // ------------------------------------------------------------------------------------------------ singular values
 
-    /// U, S and V^T with A = U diag(S) V^T for A `[..; m; n]`: U `[..; m; k]` and V `[..; n; k]` have orthonormal columns, S `[..; k]` is
-    /// descending and not negative, k the smaller of m and n. In each column of U the component of largest magnitude (the
-    /// first of equal ones) is positive. By Jacobi's rotations of one side, a fixed number of sweeps; gradient: Townsend
-    /// (2016), "Differentiating the singular value decomposition". For equal singular values see `eigh`; zeros count
-    /// as equal to each other.
-    /// <example><code>
-    /// let u, s, vt = Linalg.svd (matrix [ [ 3.0; 0.0 ]; [ 4.0; 5.0 ] ])
-    /// s * s // [45; 5]
-    /// </code></example>
+    /// <summary>U, S and V^T with A = U diag(S) V^T for A `[..; m; n]`: U `[..; m; k]` and V `[..; n; k]` have
+    /// orthonormal columns, S `[..; k]` is descending and not negative, k the smaller of m and n. In each column of U
+    /// the component of largest magnitude (the first of equal ones) is positive. By Jacobi's rotations of one side, a
+    /// fixed number of sweeps; gradient: Townsend (2016), "Differentiating the singular value decomposition". For equal
+    /// singular values see `eigh`; zeros count as equal to each other.</summary>
+    /// <example><code>(let u, s, vt = Linalg.svd (matrix [ [ 0.; 2. ]; [ -3.; 0. ] ]) in matmul (u * s) vt) // tensor([[0., 2.], [-3., 0.]])</code></example>
     let svd (a: Tensor) : Tensor * Tensor * Tensor =
         Matrices.checkMatrix "svd" a
         let rs = Matrices.batched (Spectral.svd Matrices.top false) a
         rs[0], rs[1], rs[2]
 
-    /// The same with U `[..; m; m]` and V^T `[..; n; n]` square. Columns beyond k only span what is left; gradients are for functions
-    /// that see no more than that.
-    /// <example><code>
-    /// let u, s, vt = Linalg.svdFull (matrix [ [ 3.0 ]; [ 4.0 ] ])
-    /// u
-    /// </code></example>
+    /// <summary>The same with U `[..; m; m]` and V^T `[..; n; n]` square. Columns beyond k only span what is left;
+    /// gradients are for functions that see no more than that.</summary>
+    /// <example><code>(let u, _, _ = Linalg.svdFull (matrix [ [ 3. ]; [ 4. ] ]) in u.Shape) // [2,2]</code></example>
     let svdFull (a: Tensor) : Tensor * Tensor * Tensor =
         Matrices.checkMatrix "svdFull" a
         let rs = Matrices.batched (Spectral.svd Matrices.top true) a
         rs[0], rs[1], rs[2]
 
-    /// The singular values, descending, `[..; m; n]` to `[..; k]`. Their gradient U diag(dS) V^T is finite everywhere.
-    /// <example><code>
-    /// Linalg.svdvals (matrix [ [ 3.0; 0.0 ]; [ 0.0; -4.0 ] ]) // [4; 3]
-    /// </code></example>
+    /// <summary>The singular values, descending, `[..; m; n]` to `[..; k]`. Their gradient U diag(dS) V^T is finite
+    /// everywhere.</summary>
+    /// <example><code>Linalg.svdvals (matrix [ [ 3.; 0. ]; [ 0.; -4. ] ]) // tensor([4., 3.])</code></example>
     let svdvals (a: Tensor) : Tensor =
         Matrices.checkMatrix "svdvals" a
         a |> Matrices.batched (fun a -> [| Spectral.svdvals Matrices.top a |]) |> Matrices.only
@@ -307,29 +263,23 @@ module Linalg =
         let one = if a.DType = DType.F64 then 2.220446049250313e-16 else 1.1920929e-7
         one * float (max (Matrices.rows a) (Matrices.columns a))
 
-    /// The pseudoinverse of Moore and Penrose, `[..; m; n]` to `[..; n; m]`. Singular values of at most `tolerance` times the largest count
-    /// as zeros. Gradient: Golub and Pereyra (1973), for matrices whose rank does not change nearby.
-    /// <example><code>
-    /// Linalg.pinvWith 1e-3 (matrix [ [ 1.0; 0.0 ]; [ 0.0; 1e-6 ] ])
-    /// </code></example>
+    /// <summary>The pseudoinverse of Moore and Penrose, `[..; m; n]` to `[..; n; m]`. Singular values of at most
+    /// `tolerance` times the largest count as zeros. Gradient: Golub and Pereyra (1973), for matrices whose rank does
+    /// not change nearby.</summary>
+    /// <example><code>Linalg.pinvWith 1e-3 (matrix [ [ 1.; 0. ]; [ 0.; 1e-6 ] ]) // tensor([[1., 0.], [0., 0.]])</code></example>
     let pinvWith (tolerance: float) (a: Tensor) : Tensor =
         Matrices.checkMatrix "pinv" a
         a |> Matrices.batched (fun a -> [| MatrixFunctions.pinv tolerance Matrices.top a |]) |> Matrices.only
 
-    /// The pseudoinverse, with a tolerance of the larger extent times the precision of the type.
-    /// <example><code>
-    /// Linalg.pinv (matrix [ [ 1.0 ]; [ 1.0 ] ]) // [[0.5; 0.5]]
-    /// </code></example>
+    /// <summary>The pseudoinverse, with a tolerance of the larger extent times the precision of the type.</summary>
+    /// <example><code>Linalg.pinv (matrix [ [ 2.; 0. ]; [ 0.; 0. ]; [ 0.; 4. ] ]) // tensor([[0.5000, 0.0000, 0.0000], [0.0000, 0.0000, 0.2500]])</code></example>
     let pinv (a: Tensor) : Tensor =
         Matrices.checkMatrix "pinv" a
         pinvWith (precision a) a
 
-    /// The X of least norm among those that make |A X - B| least: `[..; m; n]` and `[..; m; k]` (or vectors `[m]`, `[..; m]`) to `[..; n; k]`
-    /// (`[n]`, `[..; n]`). Any shape and rank of A.
-    /// <example><code>
-    /// let a = matrix [ [ 1.0; 0.0 ]; [ 1.0; 1.0 ]; [ 1.0; 2.0 ] ] // a line through three points
-    /// Linalg.lstsq a (tensor [ 1.0; 3.0; 5.0 ]) // 1 + 2 x
-    /// </code></example>
+    /// <summary>The X of least norm among those that make |A X - B| least: `[..; m; n]` and `[..; m; k]` (or vectors
+    /// `[m]`, `[..; m]`) to `[..; n; k]` (`[n]`, `[..; n]`). Any shape and rank of A.</summary>
+    /// <example><code>Linalg.lstsq (matrix [ [ 1.; 0. ]; [ 1.; 1. ]; [ 1.; 2. ] ]) (tensor [ 1.; 3.; 5. ]) // tensor([1.0000, 2.0000])</code></example>
     let lstsq (a: Tensor) (b: Tensor) : Tensor =
         Matrices.checkMatrix "lstsq" a
         let isVector = b.Rank = 1 || (b.Rank = a.Rank - 1 && b.Shape = a.Shape[.. a.Rank - 2])
@@ -339,10 +289,9 @@ module Linalg =
         let x = matmul (pinv a) sides
         if isVector then squeeze -1 x else x
 
-    /// The number of singular values above `tolerance` times the largest, `[..; m; n]` to i64 `[..]`.
-    /// <example><code>
-    /// Linalg.matrixRankWith 1e-3 (matrix [ [ 1.0; 0.0 ]; [ 0.0; 1e-6 ] ]) // 1
-    /// </code></example>
+    /// <summary>The number of singular values above `tolerance` times the largest, `[..; m; n]` to i64
+    /// `[..]`.</summary>
+    /// <example><code>Linalg.matrixRankWith 1e-3 (matrix [ [ 1.; 0. ]; [ 0.; 1e-6 ] ]) // tensor(1)</code></example>
     let matrixRankWith (tolerance: float) (a: Tensor) : Tensor =
         Matrices.checkMatrix "matrixRank" a
         let s = svdvals a
@@ -352,10 +301,8 @@ module Linalg =
         else
             gt s (slice -1 0 1 s * tolerance) |> cast DType.I64 |> sumOver [ -1 ]
 
-    /// The rank, with a tolerance of the larger extent times the precision of the type.
-    /// <example><code>
-    /// Linalg.matrixRank (matrix [ [ 1.0; 2.0 ]; [ 2.0; 4.0 ] ]) // 1
-    /// </code></example>
+    /// <summary>The rank, with a tolerance of the larger extent times the precision of the type.</summary>
+    /// <example><code>Linalg.matrixRank (matrix [ [ 1.; 2. ]; [ 2.; 4. ] ]) // tensor(1)</code></example>
     let matrixRank (a: Tensor) : Tensor =
         Matrices.checkMatrix "matrixRank" a
         matrixRankWith (precision a) a
@@ -366,11 +313,9 @@ module Linalg =
         let n = Matrices.rows a
         Op.broadcast a.Shape (Op.reshape [| n; n |] (Matrices.identity a.DType 1 n n))
 
-    /// A A ... A, `exponent` times, by repeated squaring, `[..; n; n]`. The 0th power is the identity; negative powers are
-    /// those of the inverse.
-    /// <example><code>
-    /// Linalg.matrixPower 10 (matrix [ [ 1.0; 1.0 ]; [ 1.0; 0.0 ] ]) // Fibonacci's numbers: 89, 55, 34
-    /// </code></example>
+    /// <summary>A A ... A, `exponent` times, by repeated squaring, `[..; n; n]`. The 0th power is the identity;
+    /// negative powers are those of the inverse.</summary>
+    /// <example><code>Linalg.matrixPower 10 (matrix [ [ 1.; 1. ]; [ 1.; 0. ] ]) // tensor([[89., 55.], [55., 34.]])</code></example>
     let matrixPower (exponent: int) (a: Tensor) : Tensor =
         Matrices.checkSquare "matrixPower" a
         let rec power (n: uint32) (square: Tensor) =
@@ -381,30 +326,24 @@ module Linalg =
         elif exponent > 0 then power (uint32 exponent) a
         else power (uint32 -(int64 exponent)) (inv a)
 
-    /// exp of a matrix, `[..; n; n]`: I + A + A A / 2 + ... By scaling, a Pade approximant, and squaring (Higham 2005, "The
-    /// scaling and squaring method for the matrix exponential revisited"); gradient: Mathias (1996). A 1-norm above 10^10 gives NaN.
-    /// <example><code>
-    /// Linalg.matrixExp (matrix [ [ 0.0; -Math.PI ]; [ Math.PI; 0.0 ] ]) // half a turn: minus the identity
-    /// </code></example>
+    /// <summary>exp of a matrix, `[..; n; n]`: I + A + A A / 2 + ... By scaling, a Pade approximant, and squaring
+    /// (Higham 2005, "The scaling and squaring method for the matrix exponential revisited"); gradient: Mathias (1996).
+    /// A 1-norm above 10^10 gives NaN.</summary>
+    /// <example><code>Linalg.matrixExp (matrix [ [ 0.; 1. ]; [ 0.; 0. ] ]) // tensor([[1., 1.], [0., 1.]])</code></example>
     let matrixExp (a: Tensor) : Tensor =
         Matrices.checkSquare "matrixExp" a
         a |> Matrices.batched (fun a -> [| MatrixFunctions.exponential Matrices.top a |]) |> Matrices.only
 
-    /// The sum of the diagonal, `[..; n; m]` to `[..]`; any element type.
-    /// <example><code>
-    /// Linalg.trace (matrix [ [ 1.0; 2.0 ]; [ 3.0; 4.0 ] ]) // 5
-    /// </code></example>
+    /// <summary>The sum of the diagonal, `[..; n; m]` to `[..]`; any element type.</summary>
+    /// <example><code>Linalg.trace (matrix [ [ 1.; 2. ]; [ 3.; 4. ] ]) // tensor(5.)</code></example>
     let trace (a: Tensor) : Tensor =
         if a.Rank < 2 then fail "trace" "the operand must be a matrix or a stack of them, [..; rows; columns]" "" [ a ]
         let k = min (Matrices.rows a) (Matrices.columns a)
         einsum "...ii->..." [ a |> slice -2 0 k |> slice -1 0 k ]
 
-    /// The product of a chain of matrices in the order that needs the fewest multiplications. The first may be a vector (a row),
-    /// the last, too (a column).
-    /// <example><code>
-    /// let x, y = ones [| 100; 2 |], ones [| 2; 100 |]
-    /// Linalg.multiDot [ x; y; x ] // y and the second x first
-    /// </code></example>
+    /// <summary>The product of a chain of matrices in the order that needs the fewest multiplications. The first may be
+    /// a vector (a row), the last, too (a column).</summary>
+    /// <example><code>Linalg.multiDot [ ones [| 3; 2 |]; ones [| 2; 9 |]; ones [| 9 |] ] // tensor([18., 18., 18.])</code></example>
     let multiDot (chain: Tensor list) : Tensor =
         let xs = Array.ofList chain
         let last = xs.Length - 1
@@ -444,11 +383,9 @@ module Linalg =
     let private checkFloat op (x: Tensor) =
         if not (DType.isFloat x.DType) then fail op "the elements must be floats" "cast them first" [ x ]
 
-    /// The p-norm over `axes`, which disappear: (sum of |x|^p)^(1/p), for any p. infinity: the largest magnitude; -infinity: the
-    /// smallest; 0: how many elements are not 0. The gradient at zeros is 0.
-    /// <example><code>
-    /// Linalg.vectorNorm 1.0 [ 0 ] (tensor [ 3.0; -4.0 ]) // 7
-    /// </code></example>
+    /// <summary>The p-norm over `axes`, which disappear: (sum of |x|^p)^(1/p), for any p. infinity: the largest
+    /// magnitude; -infinity: the smallest; 0: how many elements are not 0. The gradient at zeros is 0.</summary>
+    /// <example><code>Linalg.vectorNorm 1.0 [ 0 ] (tensor [ 3.; -4. ]) // tensor(7.)</code></example>
     let vectorNorm (p: float) (axes: seq<int>) (x: Tensor) : Tensor =
         checkFloat "vectorNorm" x
         if Double.IsNaN p then raise (ShapeException("vectorNorm", "p must be a number", "nan", ""))
@@ -482,18 +419,15 @@ module Linalg =
                     (zerosLike total)
                     (where someZero (Calculus.fill total.DType total.Shape 1.0) total ** (1.0 / p))
 
-    /// The Euclidean norm of all elements: for a matrix the Frobenius norm. The gradient at zeros is 0.
-    /// <example><code>
-    /// Linalg.norm (tensor [ 3.0; -4.0 ]) // 5
-    /// </code></example>
+    /// <summary>The Euclidean norm of all elements: for a matrix the Frobenius norm. The gradient at zeros is
+    /// 0.</summary>
+    /// <example><code>Linalg.norm (tensor [ 3.; -4. ]) // tensor(5.)</code></example>
     let norm (x: Tensor) : Tensor =
         checkFloat "norm" x
         rootOf (sum (x * x))
 
-    /// A norm of matrices, `[..; m; n]` to `[..]`.
-    /// <example><code>
-    /// Linalg.matrixNorm MatrixNorm.Infinity (matrix [ [ 1.0; -2.0 ]; [ 3.0; 4.0 ] ]) // 7
-    /// </code></example>
+    /// <summary>A norm of matrices, `[..; m; n]` to `[..]`.</summary>
+    /// <example><code>Linalg.matrixNorm MatrixNorm.Infinity (matrix [ [ 1.; -2. ]; [ 3.; 4. ] ]) // tensor(7.)</code></example>
     let matrixNorm (order: MatrixNorm) (x: Tensor) : Tensor =
         Matrices.checkMatrix "matrixNorm" x
         let sums axis = sumOver [ axis ] (abs x)
@@ -508,11 +442,9 @@ module Linalg =
         | MatrixNorm.Infinity -> largest (sums -1)
         | MatrixNorm.MinusInfinity -> amin [ -1 ] (sums -1)
 
-    /// The condition number by a norm: |A| |A^-1| for square matrices, for the norms Two and MinusTwo the ratio of the
-    /// extreme singular values, of any shape. Infinity (Two) for a singular matrix.
-    /// <example><code>
-    /// Linalg.condBy MatrixNorm.One (matrix [ [ 2.0; 0.0 ]; [ 0.0; 0.5 ] ]) // 4
-    /// </code></example>
+    /// <summary>The condition number by a norm: |A| |A^-1| for square matrices, for the norms Two and MinusTwo the
+    /// ratio of the extreme singular values, of any shape. Infinity (Two) for a singular matrix.</summary>
+    /// <example><code>Linalg.condBy MatrixNorm.One (matrix [ [ 2.; 0. ]; [ 0.; 0.5 ] ]) // tensor(4.)</code></example>
     let condBy (order: MatrixNorm) (a: Tensor) : Tensor =
         let extremes () =
             Matrices.checkMatrix "cond" a
@@ -530,18 +462,15 @@ module Linalg =
             Matrices.checkSquare "cond" a
             matrixNorm order a * matrixNorm order (inv a)
 
-    /// The condition number: the largest singular value divided by the smallest, `[..; m; n]` to `[..]`.
-    /// <example><code>
-    /// Linalg.cond (matrix [ [ 2.0; 0.0 ]; [ 0.0; 0.5 ] ]) // 4
-    /// </code></example>
+    /// <summary>The condition number: the largest singular value divided by the smallest, `[..; m; n]` to
+    /// `[..]`.</summary>
+    /// <example><code>Linalg.cond (matrix [ [ 2.; 0. ]; [ 0.; 0.5 ] ]) // tensor(4.)</code></example>
     let cond (a: Tensor) : Tensor = condBy MatrixNorm.Two a
 
     // ------------------------------------------------------------------------------------------------ vectors
 
-    /// The cross product of vectors of three elements along an axis; other axes broadcast.
-    /// <example><code>
-    /// Linalg.cross 0 (tensor [ 1.0; 0.0; 0.0 ]) (tensor [ 0.0; 1.0; 0.0 ]) // [0; 0; 1]
-    /// </code></example>
+    /// <summary>The cross product of vectors of three elements along an axis; other axes broadcast.</summary>
+    /// <example><code>Linalg.cross 0 (tensor [ 1.; 0.; 0. ]) (tensor [ 0.; 1.; 0. ]) // tensor([0., 0., 1.])</code></example>
     let cross (axis: int) (x: Tensor) (y: Tensor) : Tensor =
         match Shape.tryBroadcast x.Shape y.Shape with
         | Error(_, a, b) -> fail "cross" $"shapes must broadcast ({a} and {b})" "" [ x; y ]
@@ -552,10 +481,9 @@ module Linalg =
             let part (t: Tensor) i = slice axis (i % 3) (i % 3 + 1) t
             concat axis [ for i in 0..2 -> part x (i + 1) * part y (i + 2) - part x (i + 2) * part y (i + 1) ]
 
-    /// Powers 0, 1, ..., count - 1 of each element, `[..; n]` to `[..; n; count]` (Vandermonde's matrix).
-    /// <example><code>
-    /// Linalg.vander 3 (tensor [ 1.0; 2.0; 3.0 ]) // [[1; 1; 1]; [1; 2; 4]; [1; 3; 9]]
-    /// </code></example>
+    /// <summary>Powers 0, 1, ..., count - 1 of each element, `[..; n]` to `[..; n; count]` (Vandermonde's
+    /// matrix).</summary>
+    /// <example><code>Linalg.vander 3 (tensor [ 1.; 2.; 3. ]) // tensor([[1., 1., 1.], [1., 2., 4.], [1., 3., 9.]])</code></example>
     let vander (count: int) (x: Tensor) : Tensor =
         if x.Rank = 0 then fail "vander" "the operand must have at least one axis" "" [ x ]
         if count < 0 then fail "vander" $"the count must not be negative, and is {count}" "" [ x ]
@@ -566,13 +494,10 @@ module Linalg =
                 (0, Calculus.fill x.DType x.Shape 1.0)
         if count = 0 then full x.DType (Array.append x.Shape [| 0 |]) 0.0 else stack -1 powers
 
-    /// A random matrix with orthonormal columns (rows, if there are fewer of them), f32, uniform over all such: the Q of a
-    /// normal matrix whose R has a positive diagonal (Mezzadri 2007). Of more than two axes the first stays and the others
-    /// count as one, as for weights of layers.
-    /// <example><code>
-    /// let q = Linalg.orthogonal (Random.key 1L) [| 3; 2 |]
-    /// matmul (transpose q) q // the identity
-    /// </code></example>
+    /// <summary>A random matrix with orthonormal columns (rows, if there are fewer of them), f32, uniform over all
+    /// such: the Q of a normal matrix whose R has a positive diagonal (Mezzadri 2007). Of more than two axes the first
+    /// stays and the others count as one, as for weights of layers.</summary>
+    /// <example><code>(Linalg.orthogonal (Random.key 1L) [| 3; 2 |]).Shape // [3,2]</code></example>
     let orthogonal (key: Tensor) (shape: int[]) : Tensor =
         if shape.Length < 2 then
             raise (ShapeException("orthogonal", "the shape must have at least two axes", Shape.show shape, ""))

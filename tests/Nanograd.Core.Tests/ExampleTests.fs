@@ -20,6 +20,8 @@ let private subjects =
       "Lookups", "Indexing and order"
       "Reductions", "Reductions and running values"
       "Contractions", "Products"
+      "Einsum", "Einstein's summation convention"
+      "Linalg", "Linear algebra (`Linalg.`)"
       "Special", "Special functions"
       "Statistics", "Statistics"
       "Resizing", "Resizing"
