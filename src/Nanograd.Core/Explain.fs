@@ -140,6 +140,7 @@ type Explanation =
             if r.Example <> "" then line 14 r.Example
         if e.Rules.Length > 12 then line 6 $"... and {e.Rules.Length - 12} other rules"
         let kernels = e.Program.Kernels
+        let mutable isTold = false
         let plural n (what: string) = if n = 1 then $"1 {what}" else $"{n} {what}s"
         heading
             4
@@ -150,7 +151,10 @@ type Explanation =
         for k in Array.truncate 40 kernels do
             let reads, writes = String.Join(", ", k.Reads), String.Join(", ", k.Writes)
             line 4 $"[{k.Number}] {k.Kind}: {k.Label}"
-            line 8 $"reads {reads}; writes {writes}"
+            line 8 (if k.Reads.IsEmpty then $"writes {writes}" else $"reads {reads}; writes {writes}")
+            if k.Kind = "product" && not isTold then
+                isTold <- true
+                line 8 "# a product keeps a tile of its result in registers and packed blocks of its operands in caches"
             line 8 (k.Code.TrimEnd())
         if kernels.Length > 40 then line 4 $"... and {kernels.Length - 40} more kernels"
         heading

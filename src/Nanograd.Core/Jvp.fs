@@ -301,6 +301,7 @@ module Jvp =
         | ValueNone -> true
 
     let rec private walk (outputs: Tensor[]) (variables: Tensor[]) (tangents: Tensor voption[]) : Results =
+        let outside = Watcher.Derive null
         let order = Graph.topological outputs
         let index = Dictionary<Hash, int>(order.Length)
         order |> Array.iteri (fun i t -> index[t.Hash] <- i)
@@ -324,6 +325,7 @@ module Jvp =
             let places = node.Inputs |> Array.map (fun x -> index[x.Hash])
             let t = Op.rebuild node (places |> Array.map (fun k -> primal[k]))
             primal[i] <- t
+            Watcher.Derive t |> ignore
             match node.Op with
             | Op.Item k ->
                 match ofCalls.TryGetValue places[0] with
@@ -340,6 +342,7 @@ module Jvp =
             match starts.TryGetValue i with
             | true, d -> derived[i] <- plus derived[i] d
             | _ -> ()
+        Watcher.Derive outside |> ignore
         let at (ts: 'a[]) = outputs |> Array.map (fun y -> ts[index[y.Hash]])
         struct (at primal, at derived)
 

@@ -37,7 +37,7 @@ type ValueRange =
 type OperandRange = { Expression: string; Kind: string; Range: ValueRange }
 
 /// The first expression that turned NaN or infinite although its operands were not.
-[<NoComparison; ReferenceEquality>]
+[<NoComparison; ReferenceEquality; StructuredFormatDisplay("{Text}")>]
 type NonFinite =
     {
         /// The expression, as it was built.
@@ -66,10 +66,13 @@ type NonFinite =
         Hint: string
     }
 
+    /// The report, as `string` gives it.
+    member f.Text = string f
+
     override f.ToString() =
         let text = StringBuilder()
         let line (label: string) (s: string) =
-            if s <> "" then text.Append("\n    ").Append(label.PadRight 10).Append(s) |> ignore
+            if s <> "" then text.Append("\n    ").Append(label.PadRight 11).Append(s) |> ignore
         let steps = String.Join("", f.Steps |> List.map (fun s -> $" in step {s} of a loop"))
         let isFinite = f.Operands |> List.forall (fun o -> o.Range.IsFinite)
         let operands = if isFinite then "although its operands are finite" else "from infinite operands"
@@ -84,7 +87,7 @@ type NonFinite =
                  match site with
                  | Some s -> $", built at {s}"
                  | None -> ""
-             line "backward" $"it first occurs in the gradient: it is part of the derivative of {forward}{at}"
+             line "derivative" $"it first occurs in the derivative of {forward}{at}; the function itself is finite"
          | None -> ())
         line
             "line"

@@ -308,21 +308,24 @@ module internal PseudoCode =
     let private ofProduct (nameOf: int -> string) (p: Product) =
         let batch, m, n, k =
             p.ResultOffsets[0].Length, p.ResultOffsets[1].Length, p.ResultOffsets[2].Length, p.LeftOffsets[2].Length
+        let mutable isScattered = false
         let item (buffer: int) (names: string list) (tables: int[][]) =
             let used = List.zip names (List.ofArray tables) |> List.filter (fun (_, t) -> t.Length > 1)
             let steps = used |> List.map (fun (name, t) -> name, stepOf t)
-            let sorted =
-                if steps |> List.forall (fun (_, s) -> s.IsSome) then
-                    steps
-                    |> List.filter (fun (_, s) -> s <> Some 0)
-                    |> List.sortBy (fun (_, s) -> -abs s.Value)
-                    |> List.map fst
-                else
-                    steps |> List.map fst
             let name = nameOf buffer
-            if sorted.IsEmpty then name
-            elif name.EndsWith ']' then name.TrimEnd(']') + ", " + String.Join(", ", sorted) + "]"
-            else name + "[" + String.Join(", ", sorted) + "]"
+            let indexed (parts: string list) =
+                if parts.IsEmpty then name
+                elif name.EndsWith ']' then name.TrimEnd(']') + ", " + String.Join(", ", parts) + "]"
+                else name + "[" + String.Join(", ", parts) + "]"
+            if steps |> List.forall (fun (_, s) -> s.IsSome) then
+                steps
+                |> List.filter (fun (_, s) -> s <> Some 0)
+                |> List.sortBy (fun (_, s) -> -abs s.Value)
+                |> List.map fst
+                |> indexed
+            else
+                isScattered <- true
+                indexed [ "at(" + String.Join(", ", List.map fst steps) + ")" ]
         let ranges =
             [ "b", batch; "m", m; "n", n ]
             |> List.filter (fun (_, e) -> e > 1)
@@ -332,7 +335,7 @@ module internal PseudoCode =
         let left, right = item p.Left [ "b"; "m"; "k" ] p.LeftOffsets, item p.Right [ "b"; "k"; "n" ] p.RightOffsets
         header
         + $"{result} = sum over k in 0..{k} of {left} * {right}\n"
-        + "# tiles of the result stay in registers; packed blocks of the operands stay in cache; one multiply-add chain in k\n"
+        + (if isScattered then "# at(...) looks positions up in a table: patches are read where they lie\n" else "")
 
     /// A loop over steps: the body's buffers are named after what they hold.
     let rec private ofRepeat (nameOf: int -> string) (r: Repeat) : string =

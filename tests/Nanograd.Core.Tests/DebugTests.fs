@@ -78,7 +78,19 @@ let ``the derivative of sqrt at zero, only in the backward pass`` () =
         Assert.That(algebra, Is.EqualTo "sqrt(abs(x0))")
         Assert.That(site.Line, Is.EqualTo forward)
     | _ -> Assert.Fail "the expression of the forward pass is missing"
-    Assert.That(string found, Does.Contain "first occurs in the gradient")
+    Assert.That(
+        string found,
+        Does.Contain "it first occurs in the derivative of sqrt(abs(x0)), built at DebugTests.fs:"
+    )
+
+[<Test>]
+let ``a tangent that is infinite where the function is not`` () =
+    let f () =
+        let tangent = snd (jvp (fun (x: Tensor) -> sum (sqrt x)) (tensor [ 4.0; 0.0 ]) (ones [| 2 |]))
+        tangent * 1.0
+    let found = (Debug.nans f).First.Value
+    Assert.That(fst found.DerivativeOf.Value, Does.StartWith "sqrt(")
+    Assert.That(found.Turned, Is.EqualTo "infinite")
 
 /// 6 - 1 - 1 - ...: below zero at step 6, and so at element 6 of the outputs.
 let private loop () =
