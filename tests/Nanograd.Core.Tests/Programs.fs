@@ -67,8 +67,7 @@ let rec private simpler (roots: Tensor[]) : seq<Tensor[]> =
             if not (isCall t || t.Inputs.Length = 0) then
                 for x in t.Inputs do
                     if x.DType = t.DType && x.Shape = t.Shape && not (isCall x) then replaced t x roots
-                let isZeros = t.Inputs.Length = 1 && t.Inputs[0].Op.IsConst
-                if not isZeros then replaced t (zerosLike t) roots
+                if (Calculus.uniform t).IsNone then replaced t (zerosLike t) roots
     }
 
 /// Programs with fewer nodes: one result of several, an operand of a result, or some node replaced by its value, an operand or zeros.
