@@ -112,6 +112,24 @@ let ``every rule of the rewriter is a law`` (c: Case) =
                     $"\nthe rule {rule.Name} is no law: {text}\nleft\n{describe [| left |]}\nright\n{describe [| right |]}"
             | None -> ()
 
+[<Law("Programs",
+      "J_∇P v = ∇⟨∇P, v⟩",
+      "second derivatives of every program: forward over reverse is reverse over reverse")>]
+let ``second derivatives of every program`` (p: RealProgram) =
+    match Differences.asFunction p with
+    | None -> ()
+    | Some(leaves, f) ->
+        let gradient = Grad.gradient (f leaves) leaves
+        let u, v = alike 700 leaves, alike 800 leaves
+        let forward = Jvp.jvp gradient leaves v
+        let reverse = Grad.gradient (inner gradient v) leaves
+        Notes.Compare(1e-8, Array.append forward reverse)
+        let value (t: Tensor) = (interpreted t).[0].Float
+        let scale = value (inner (Array.map abs forward) (Array.map abs u))
+        let a, b = value (inner forward u), value (inner reverse u)
+        if not (abs (a - b) <= 1e-8 * (1.0 + scale)) then
+            fail p "forward over reverse and reverse over reverse" $"{a} and {b}\ngradient\n{describe gradient}"
+
 /// A literal of the program and three values for it: the same elements in other orders, so that indices stay in range.
 let private examples (p: Sample) =
     let random = Random p.Seed

@@ -63,7 +63,11 @@ type private Maker(source: Pool, depth: int) =
         else
             (Grad.gradient (Op.cast DType.F32 (Op.reduce Reduction.Sum [ 0 .. y.Rank - 1 ] y)) [| oneOf leaves |])[0]
 
-    let smallShape () = Array.init (oneOf [| 0; 1; 1; 1; 2 |]) (fun _ -> oneOf [| 1; 2; 3; 5; 8; 17 |])
+    let smallShape () =
+        if chance 0.1 then
+            [| oneOf [| 31; 64; 65; 130 |] |]
+        else
+            Array.init (oneOf [| 0; 1; 1; 1; 2 |]) (fun _ -> oneOf [| 1; 2; 3; 5; 8; 17 |])
 
     /// A few steps over fresh variables and some tensors from outside: everything that came of them.
     let inside (variables: Tensor[]) : Tensor[] =
@@ -89,7 +93,7 @@ type private Maker(source: Pool, depth: int) =
         if isSmooth then tanh next else next
 
     let loop () =
-        let length = random.Next 5
+        let length = oneOf [| 0; 1; 2; 2; 3; 3; 4; 4; 9; 33 |]
         let operand (fits: Tensor -> bool) (shape: unit -> int[]) =
             match pickWhere (fun t -> t.Count <= 300 && fits t) with
             | Some t when chance 0.5 -> t
