@@ -817,7 +817,7 @@ module Op =
     let rebuild (t: Tensor) (inputs: Tensor[]) =
         if Array.forall2 (fun a b -> obj.ReferenceEquals(a, b)) t.Inputs inputs then t else Tensor(t.Op, inputs, t.DType, t.Shape) |> seen t
 
-// ------------------------------------------------------------------------------------------------ printing
+// ------------------------------------------------------------------------------------------------ graphs
 /// Walking expressions, however deep, without recursion.
 [<RequireQualifiedAccess>]
 module Graph =
@@ -838,114 +838,6 @@ module Graph =
     /// True when no variable occurs: such an expression has a value.
     let isClosed (t: Tensor) =
         topological [ t ] |> Array.forall (fun n -> match n.Op with Op.Input _ | Op.Parameter _ -> false | _ -> true)
-
-/// Expressions as readable algebra, values as NumPy and PyTorch print them.
-[<RequireQualifiedAccess>]
-module Print =
-    /// A number as people write it.
-    let number (c: Constant) =
-        if c.DType = DType.Bool then (if c.Int = 0L then "false" else "true")
-        elif c.DType = DType.F64 then c.Float.ToString("R", CultureInfo.InvariantCulture).ToLowerInvariant()
-        elif DType.isFloat c.DType then (float32 c.Float).ToString("R", CultureInfo.InvariantCulture).ToLowerInvariant()
-        else string c.Int
-    let private symbol (b: Binary) = // infix symbol and precedence
-        match b with
-        | Binary.Add -> Some(" + ", 4) | Binary.Sub -> Some(" - ", 4) | Binary.Mul -> Some(" * ", 5)
-        | Binary.Div -> Some(" / ", 5) | Binary.Rem -> Some(" % ", 5) | Binary.Eq -> Some(" = ", 3)
-        | Binary.Ne -> Some(" <> ", 3) | Binary.Lt -> Some(" < ", 3) | Binary.Le -> Some(" <= ", 3)
-        | Binary.Gt -> Some(" > ", 3) | Binary.Ge -> Some(" >= ", 3)
-        | _ -> None
-    /// A node's own name, with the attributes that matter for reading it.
-    let name (t: Tensor) =
-        let lower case = Case.name case
-        let list (xs: int[]) = Shape.show xs
-        match t.Op with
-        | Op.Literal s -> if isNull s then "literal" else $"literal{s.Id}"
-        | Op.Input(id, name) -> if name = "" then $"x{id}" else name
-        | Op.Parameter i -> $"p{i}"
-        | Op.Const c -> number c
-        | Op.Iota axis -> $"iota({Shape.describe t}, {axis})"
-        | Op.RandomBits -> "randomBits"
-        | Op.Unary u -> lower u
-        | Op.Binary b -> lower b
-        | Op.Select -> "where"
-        | Op.Cast -> string t.DType
-        | Op.BitCast -> $"bits_{t.DType}"
-        | Op.Movement m ->
-            match m with
-            | Movement.Reshape -> "reshape" + list t.Shape
-            | Movement.Permute p -> "permute" + list p
-            | Movement.Broadcast -> "broadcast" + list t.Shape
-            | Movement.Slice(starts, steps) ->
-                let part i = let stop = starts[i] + (t.Shape[i] - 1) * steps[i] in $"{starts[i]}..{stop}" + (if steps[i] = 1 then "" else $":{steps[i]}")
-                "slice[" + String.Join(", ", Array.init starts.Length part) + "]"
-            | Movement.Pad(low, high, _) -> $"pad{list low}{list high}"
-            | Movement.Reverse axes -> "reverse" + list axes
-            | Movement.Concat axis -> $"concat[{axis}]"
-            | Movement.Unfold w -> $"unfold[{w.Axis}; {w.Size}]"
-            | Movement.Fold(w, length) -> $"fold[{w.Axis}; {length}]"
-        | Op.Reduce(r, axes) -> if t.Rank = 0 then lower r else lower r + list axes
-        | Op.ArgReduce(largest, axis) -> (if largest then "argMax" else "argMin") + $"[{axis}]"
-        | Op.CumSum(axis, _) -> $"cumSum[{axis}]"
-        | Op.Dot d -> $"dot{list d.LeftSum}{list d.RightSum}"
-        | Op.Conv _ -> "conv"
-        | Op.Indexing i -> (match i with Indexing.Gather(a, _) -> $"gather[{a}]" | Indexing.ScatterAdd(a, _) -> $"scatterAdd[{a}]" | Indexing.DynamicSlice -> "dynamicSlice" | Indexing.DynamicUpdate -> "dynamicUpdate")
-        | Op.Sort(axis, _) -> $"sort[{axis}]"
-        | Op.TopK k -> $"topK[{k}]"
-        | Op.Scan s -> $"scan[{s.Length}]"
-        | Op.Custom c -> c.Name
-        | Op.Checkpoint _ -> "checkpoint"
-        | Op.Item i -> $"item{i}"
-    /// The rows of x against the columns of w, as `x @ w` means it.
-    let private isMatmul (t: Tensor) (d: Contraction) =
-        let batch = d.LeftBatch.Length
-        d.LeftBatch = Array.init batch id && d.RightBatch = d.LeftBatch && d.LeftSum = [| t.Inputs[0].Rank - 1 |] && d.RightSum = [| batch |]
-    /// A reshape that only adds or removes axes of extent 1 says nothing to a reader.
-    let private isUnitReshape (t: Tensor) = Array.filter ((<>) 1) t.Shape = Array.filter ((<>) 1) t.Inputs[0].Shape
-    let rec private render (names: Dictionary<Hash, int>) (context: int) (top: bool) (t: Tensor) : string =
-        let recurse context operand = render names context false operand
-        let wrap precedence (s: string) = if precedence < context then "(" + s + ")" else s
-        match names.TryGetValue t.Hash with
-        | true, number when not top -> "t" + string number
-        | _ ->
-            match t.Op with
-            | Op.Binary Binary.Mul when t.Inputs[0] = t.Inputs[1] -> wrap 7 (recurse 8 t.Inputs[0] + "²")
-            | Op.Binary Binary.Pow -> wrap 7 (recurse 8 t.Inputs[0] + " ** " + recurse 7 t.Inputs[1])
-            | Op.Binary b ->
-                match symbol b with
-                | Some(s, p) -> wrap p (recurse p t.Inputs[0] + s + recurse (p + 1) t.Inputs[1])
-                | None -> name t + "(" + recurse 0 t.Inputs[0] + ", " + recurse 0 t.Inputs[1] + ")"
-            | Op.Unary Unary.Neg -> wrap 5 ("-" + recurse 6 t.Inputs[0])
-            | Op.Dot d when isMatmul t d -> wrap 5 (recurse 5 t.Inputs[0] + " @ " + recurse 6 t.Inputs[1])
-            | Op.Movement Movement.Broadcast -> render names context false t.Inputs[0]
-            | Op.Movement Movement.Reshape when isUnitReshape t -> render names context false t.Inputs[0]
-            | Op.Item 0 when (Op.results t.Inputs[0]).Length = 1 -> render names context false t.Inputs[0]
-            | _ when t.Inputs.Length = 0 -> (let s = name t in if s.StartsWith '-' then wrap 5 s else s)
-            | _ -> name t + "(" + String.Join(", ", t.Inputs |> Array.map (recurse 0)) + ")"
-    /// The expression as text: infix algebra, with every shared subexpression named by a let. Long ones are elided in the middle.
-    let algebra (t: Tensor) =
-        let order = Graph.topological [ t ]
-        let uses = Dictionary<Hash, int>()
-        for n in order do
-            for i in n.Inputs do
-                uses[i.Hash] <- 1 + (match uses.TryGetValue i.Hash with | true, c -> c | _ -> 0)
-        let small = order.Length <= 200
-        let isNamed (n: Tensor) =
-            n.Inputs.Length > 0 && n <> t && (not small || uses[n.Hash] > 1)
-            && (match n.Op with Op.Movement Movement.Broadcast -> false | Op.Movement Movement.Reshape -> not (isUnitReshape n) | _ -> true)
-        let named = order |> Array.filter isNamed
-        let names = Dictionary<Hash, int>()
-        named |> Array.iteri (fun i n -> names[n.Hash] <- i + 1)
-        let line (n: Tensor) = $"let t{names[n.Hash]} = {render names 0 true n}"
-        let kept =
-            if named.Length <= 60 then Array.map line named
-            else Array.concat [ Array.map line named[..4]; [| $"... ({named.Length - 10} more)" |]; Array.map line named[named.Length - 5 ..] ]
-        String.Join("\n", Array.append kept [| render names 0 true t |])
-    /// How a value is computed and shown: Program.fs is compiled later, so it is found by its name, once.
-    let private valueOf =
-        lazy ((typeof<Tensor>.Assembly.GetType "Nanograd.Display").GetMethod("Value", Reflection.BindingFlags.Static ||| Reflection.BindingFlags.Public ||| Reflection.BindingFlags.NonPublic).CreateDelegate<Func<Tensor, string>>())
-    /// A closed expression shows its value, an open one its algebra.
-    let display (t: Tensor) = if Graph.isClosed t then valueOf.Value.Invoke t else algebra t
 
 // ------------------------------------------------------------------------------------------------ operators
 [<AutoOpen>]

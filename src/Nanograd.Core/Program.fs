@@ -182,3 +182,6 @@ type internal Display =
     static member Value(t: Tensor) : string =
         let s = Program.storage (Program.evaluate [| t |]).[0]
         ValueText.layout t.DType t.Shape (Buffers.read s)
+
+    /// An open expression as readable algebra, simplified.
+    static member Algebra(t: Tensor) : string = Print.algebra (Rewrite.pretty t)

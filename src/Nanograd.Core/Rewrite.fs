@@ -32,7 +32,12 @@ module Rewrite =
     /// Every rule, family after family. Rules are independent: any of them may be left out.
     let rules: Rule list =
         // Names come before collecting, which would take their patterns apart.
-        AlgebraRules.rules @ MovementRules.rules @ ContractionRules.rules @ NamingRules.rules @ CollectingRules.rules
+        AlgebraRules.rules
+        @ MovementRules.rules
+        @ ContractionRules.rules
+        @ ReadingRules.rules
+        @ NamingRules.rules
+        @ CollectingRules.rules
 
     /// Rules by the kind of node that they rewrite.
     type private Table = Rule[][]

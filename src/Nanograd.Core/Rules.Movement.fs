@@ -66,6 +66,14 @@ module internal MovementRules =
     let private broadcasts =
         let row (x: Tensor) = part [| 0; 0; 0 |] [| 1; 1; 4 |] x
         [ rule
+              Movement.Reshape
+              "reshape-reshape: one reshape"
+              (fun x _ _ -> Op.rebuild (Op.reshape [| 4; 6 |] x) [| Op.reshape [| 6; 4 |] x |])
+              (fun t x ->
+                  match x with
+                  | Reshaped s -> some (Op.reshape t.Shape s)
+                  | _ -> none)
+          rule
               Movement.Broadcast
               "broadcast-broadcast: stretch once"
               (fun x _ _ -> row x |> Op.broadcast [| 1; 3; 4 |] |> Op.broadcast x.Shape)

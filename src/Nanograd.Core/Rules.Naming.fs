@@ -7,12 +7,12 @@ module internal NamingRules =
     let private none: Tensor voption = ValueNone
 
     /// A node that only shows a name: its meaning is `body`.
-    let private named name (body: Tensor[] -> Tensor) (operands: Tensor[]) =
+    let named name (body: Tensor[] -> Tensor) (operands: Tensor[]) =
         let parameters = operands |> Array.mapi (fun i t -> Op.parameter i t.DType t.Shape)
         let lambda = Lambda.make (operands |> Array.map (fun t -> t.DType, t.Shape)) [| body parameters |]
         (Op.custom { Name = name; Body = lambda; Gradient = None } operands)[0]
 
-    let private isNamed name (t: Tensor) =
+    let isNamed name (t: Tensor) =
         match t.Op with
         | Op.Item 0 ->
             (match t.Inputs[0].Op with
@@ -28,6 +28,14 @@ module internal NamingRules =
     let private sumLike axes x t = keepDims axes x (Op.reduce Reduction.Sum axes t)
 
     // ---- softmax
+
+    let sigmoid (z: Tensor) = named "sigmoid" (fun p -> tanh (p[0] * 0.5) * 0.5 + 0.5) [| z |]
+
+    let mean (axes: int[]) (x: Tensor) =
+        let s = Op.reduce Reduction.Sum axes x
+        let n = axes |> Array.fold (fun n a -> n * x.Shape[a]) 1
+        let name = if s.Rank = 0 then "mean" else "mean" + Shape.show axes
+        named name (fun p -> Op.reduce Reduction.Sum axes p[0] / float n) [| x |]
 
     /// If every element of `t` is f(s) with s stretched along some axes: the reduction below that stretching.
     let rec private reduction (t: Tensor) =
@@ -110,7 +118,6 @@ module internal NamingRules =
 
     /// The family, in the order in which rules are tried.
     let rules =
-        let half = 0.5
         [ sumRule
               "sum-factor: what does not vary leaves the sum"
               (fun x _ _ ->
@@ -137,6 +144,28 @@ module internal NamingRules =
                   match x with
                   | Sub(a, b) when isKnown a || isKnown b -> ValueSome(sum a - sum b)
                   | Add(a, b) when isKnown a || isKnown b -> ValueSome(sum a + sum b)
+                  | _ -> none)
+          binaryRule
+              "pretty"
+              Binary.Div
+              "mean: sum x / n, where n elements are summed"
+              (fun x _ _ -> Op.reduce Reduction.Sum [ 2 ] x / float x.Shape[2])
+              (fun s n ->
+                  match s.Op, n with
+                  | Op.Reduce(Reduction.Sum, axes), Number n when
+                      float (Array.fold (fun c a -> c * s.Inputs[0].Shape[a]) 1 axes) = n && n > 1.0
+                      ->
+                      ValueSome(mean axes s.Inputs[0])
+                  | _ -> none)
+          |> relaxed
+          sumRule
+              "sum-centred: sum (x - mean x) = 0"
+              (fun x _ _ ->
+                  Op.reduce Reduction.Sum [ 2 ] (x - Op.broadcast x.Shape (Op.reshape [| 2; 3; 1 |] (mean [| 2 |] x))))
+              (fun axes x ->
+                  match x with
+                  | Sub(a, b) when Print.seen b = Print.seen (mean axes a) && b = keepDims axes a (mean axes a) ->
+                      ValueSome(like (Op.reduce Reduction.Sum axes x) 0.0)
                   | _ -> none)
           sumRule
               "sum-softmax: probabilities sum to 1"
@@ -202,18 +231,6 @@ module internal NamingRules =
                   match t.Inputs[1], t.Inputs[2] with
                   | factor, IsNumber 0.0 when DType.isFloat t.DType ->
                       classes x |> ValueOption.map (fun y -> factor * oneHot t.DType t.Shape y)
-                  | _ -> none)
-          |> relaxed
-          binaryRule
-              "pretty"
-              Binary.Add
-              "sigmoid: tanh (x / 2) / 2 + 1 / 2"
-              (fun x _ _ -> tanh (half * x) * half + half)
-              (fun x y ->
-                  match x, y with
-                  | Mul(IsNumber 0.5, UnaryOf Unary.Tanh (Mul(IsNumber 0.5, z))), IsNumber 0.5
-                  | Mul(UnaryOf Unary.Tanh (Mul(IsNumber 0.5, z)), IsNumber 0.5), IsNumber 0.5 ->
-                      ValueSome(named "sigmoid" (fun p -> tanh (p[0] * half) * half + half) [| z |])
                   | _ -> none)
           |> relaxed
           binaryRule
