@@ -87,7 +87,8 @@ let private traffic (roots: Tensor[]) =
     let plan = Lower.plan inputs outputs
     let bytes b = float plan.Buffers[b].Length * float (DType.size plan.Buffers[b].DType)
     plan.Kernels
-    |> Array.sumBy (fun k -> let struct (read, written) = Kernel.touches k in Array.sumBy bytes (Array.append read written))
+    |> Array.sumBy (fun k ->
+        let struct (read, written) = Kernel.touches k in Array.sumBy bytes (Array.append read written))
 
 /// How kernels are cut is a heuristic: what is simpler is now and then cut worse. So this law is one of many programs.
 [<Test>]
