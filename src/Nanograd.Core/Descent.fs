@@ -43,7 +43,8 @@ type internal Entry(node: Tensor) =
 /// reads the operands that a rule takes apart.
 [<Sealed>]
 type internal Descent
-    (rules: Rule[][], thrifty: bool, inner: Tensor -> Tensor, fired: Rule -> Tensor -> Tensor -> unit, roots: Tensor[]) =
+    (rules: Rule[][], thrifty: bool, inner: Tensor -> Tensor, fired: Rule -> Tensor -> Tensor -> unit, roots: Tensor[])
+    =
     let entries = Dictionary<Hash, Entry>()
     let stack = Stack<Entry>()
     let mutable refused = 0
@@ -99,16 +100,14 @@ type internal Descent
     /// Would the program with `y` in place of `e` cost no more? Found by a trial that follows only what comes and what
     /// goes; one that would have to go far is answered with no.
     let pays (e: Entry) (y: Entry) =
-        y.Users > 0 // it is there already
-        ||
         let mutable work, bytes, isKept = 0.0, 0.0, false
         let changes = Dictionary<Entry, int>(HashIdentity.Reference)
+        let changeOf (e: Entry) =
+            match changes.TryGetValue e with
+            | true, n -> n
+            | _ -> 0
         let change (e: Entry) by =
-            let n =
-                by
-                + (match changes.TryGetValue e with
-                   | true, n -> n
-                   | _ -> 0)
+            let n = changeOf e + by
             changes[e] <- n
             e.Users + n
         let waiting = Stack<Entry>()
@@ -116,9 +115,7 @@ type internal Descent
         let come (o: Entry) =
             let o = o.Now
             if obj.ReferenceEquals(o, e) then isKept <- true
-            let before = o.Users + (match changes.TryGetValue o with | true, n -> n | _ -> 0)
-            change o 1 |> ignore
-            if before = 0 then waiting.Push o
+            if change o 1 = 1 then waiting.Push o
         come y
         while waiting.Count > 0 do
             let n = waiting.Pop()
@@ -145,6 +142,8 @@ type internal Descent
                             waiting.Push o
         work <= 0.0 && bytes <= 0.0
 
+    let isHeard (e: Entry) (y: Entry) = not thrifty || y.Users > 0 || pays e y // y is there already, or pays
+
     // ---- the descent
 
     /// The first rule that says something new, is heard, and pays.
@@ -160,7 +159,7 @@ type internal Descent
                 let target = (entry y).Now
                 // Not one that undoes another, nor one that leads back to what waits for this node.
                 if not (obj.ReferenceEquals(target, e) || target.IsOpen) then
-                    if not thrifty || pays e target then
+                    if isHeard e target then
                         fired r t y
                         result <- target
                         i <- candidates.Length
@@ -227,4 +226,6 @@ type internal Descent
     member _.Refused = refused
 
     /// What the counts of users say the program is made of: for tests.
-    member _.Live = [| for e in entries.Values do if e.Users > 0 then e.Node |]
+    member _.Live =
+        [| for e in entries.Values do
+               if e.Users > 0 then e.Node |]

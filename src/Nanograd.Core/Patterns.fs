@@ -12,6 +12,27 @@ type Stage =
     /// True in algebra, but not for infinities and NaN (x - x = 0): used only for printing.
     | Relaxed
 
+/// What random instances of left sides are made of: two tensors of one shape, a matrix that fits them, numbers, cuts.
+[<Sealed>]
+type Draw(random: Random, dtype: DType) =
+    let shape = [| 2 + random.Next 3; 3 + random.Next 3; 4 + random.Next 3 |]
+    let x, y = Op.input "x" dtype shape, Op.input "y" dtype shape
+    let w = Op.input "w" dtype [| shape[2]; 2 + random.Next 4 |]
+    member _.X = x
+    member _.Y = y
+    /// `[last extent of X; n]`.
+    member _.W = w
+    /// Between 0 and n - 1.
+    member _.Below(n: int) = random.Next n
+    /// A number that all types have, and that is neither 0 nor 1.
+    member _.Number = float (2 + random.Next 4)
+
+    /// Elements from some start to some stop of every axis, by some step; at least one of each.
+    member _.Cut(t: Tensor) : Tensor =
+        let starts = t.Shape |> Array.map (fun e -> random.Next(1 + e / 2))
+        let stops = Array.map2 (fun s e -> s + 1 + random.Next(e - s)) starts t.Shape
+        Op.slice starts stops (t.Shape |> Array.map (fun _ -> 1 + random.Next 2)) t
+
 /// A law: a node that looks like the left side is replaced by the right side.
 [<NoEquality; NoComparison>]
 type Rule =
@@ -23,8 +44,10 @@ type Rule =
         /// The kind of node that it rewrites (see Patterns.head).
         Head: int
         Apply: Tensor -> Tensor voption
-        /// A left side, made of two f64[2,3,4] and one f64[4,5]: what a property test starts from.
-        Sample: Tensor -> Tensor -> Tensor -> Tensor
+        /// True if both sides are the same number for all operands (-0 and 0 are); otherwise they differ by rounding.
+        Exact: bool
+        /// A random instance of the left side: what a property test starts from.
+        Sample: Draw -> Tensor
     }
 
 /// The vocabulary of rules. Partial patterns are for rules only, which may say nothing; tables match Op itself.
@@ -66,8 +89,9 @@ module internal Patterns =
           Family = family
           Stage = Stage.Always
           Head = head
+          Exact = true
           Apply = apply
-          Sample = sample }
+          Sample = fun d -> sample d.X d.Y d }
 
     /// A rule about an elementwise function of one operand.
     let unaryRule family u name sample apply = rule family (head (Op.Unary u)) name sample (fun t -> apply t.Inputs[0])
@@ -80,7 +104,9 @@ module internal Patterns =
     let nodeRule family like name sample apply = rule family (head like) name sample (fun t -> apply t t.Inputs[0])
 
     let compileOnly r = { r with Stage = Stage.Compile }
-    let relaxed r = { r with Stage = Stage.Relaxed }
+    let relaxed r = { r with Stage = Stage.Relaxed; Exact = false }
+    let rounds r = { r with Exact = false }
+    let roundsIf condition r = { r with Exact = r.Exact && not condition }
 
     /// `v` everywhere, like `x`.
     let like (x: Tensor) (v: float) = Calculus.fill x.DType x.Shape v
@@ -188,7 +214,10 @@ module internal Patterns =
 
     // ---- samples
 
-    /// f64 zeros, ones, ... for samples.
-    let num (v: float) = Op.constant (Constant.ofFloat DType.F64 v)
+    /// A scalar of the type of `x`.
+    let num (x: Tensor) (v: float) = Op.constant (Constant.ofFloat x.DType v)
+
+    /// The matrix of a draw, where a sample needs one.
+    let (|Matrix|) (d: Draw) = d.W
 
     let isPowerOfTwo (v: float) = Double.IsNormal v && (BitConverter.DoubleToInt64Bits v &&& 0xFFFFFFFFFFFFFL) = 0L

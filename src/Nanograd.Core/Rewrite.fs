@@ -35,6 +35,7 @@ module Rewrite =
         AlgebraRules.rules
         @ MovementRules.rules
         @ ContractionRules.rules
+        @ StructureRules.rules
         @ ReadingRules.rules
         @ NamingRules.rules
         @ CollectingRules.rules
@@ -55,7 +56,7 @@ module Rewrite =
             r.Stage = Stage.Always
             && not (
                 r.Name.StartsWith("fold-div", StringComparison.Ordinal)
-                || r.Name.StartsWith("stop-gradient", StringComparison.Ordinal)
+                || r.Name.StartsWith("custom-operand", StringComparison.Ordinal)
             )
         Array.map2 Array.append (table isForReaders) (table isKept)
 

@@ -58,7 +58,7 @@ module internal AlgebraRules =
         | Binary.Xor -> ValueSome(Constant.ofInt x.DType (x.Int ^^^ y.Int))
         | _ -> ValueNone
 
-    let private two (x: Tensor) = Op.broadcast x.Shape (num 2.0)
+    let private two (x: Tensor) = like x 2.0
 
     let private constants =
         [ for u in [ Unary.Neg; Unary.Abs; Unary.Sqrt; Unary.Floor; Unary.Ceil; Unary.Exp; Unary.Log; Unary.Not ] ->
@@ -109,16 +109,16 @@ module internal AlgebraRules =
     // ---- sums
 
     let private sums =
-        [ binary Binary.Add "add-zero: x + 0 = x" (fun x _ _ -> x + 0.0) (fun x y ->
+        [ binary Binary.Add "add-zero: x + 0 = x" (fun x _ _ -> x + like x 0.0) (fun x y ->
               match x, y with
               | x, IsNumber 0.0
               | IsNumber 0.0, x -> some x
               | _ -> none)
-          binary Binary.Sub "sub-zero: x - 0 = x" (fun x _ _ -> x - 0.0) (fun x y ->
+          binary Binary.Sub "sub-zero: x - 0 = x" (fun x _ _ -> x - like x 0.0) (fun x y ->
               match y with
               | IsNumber 0.0 -> some x
               | _ -> none)
-          binary Binary.Sub "zero-sub: 0 - x = -x" (fun x _ _ -> 0.0 - x) (fun x y ->
+          binary Binary.Sub "zero-sub: 0 - x = -x" (fun x _ _ -> like x 0.0 - x) (fun x y ->
               match x with
               | IsNumber 0.0 -> some -y
               | _ -> none)
@@ -149,12 +149,12 @@ module internal AlgebraRules =
         if isFloat x && usual c && usual d && usual p then ValueSome(like x p * x) else none
 
     let private products =
-        [ binary Binary.Mul "mul-one: x * 1 = x" (fun x _ _ -> x * 1.0) (fun x y ->
+        [ binary Binary.Mul "mul-one: x * 1 = x" (fun x _ _ -> x * like x 1.0) (fun x y ->
               match x, y with
               | x, IsNumber 1.0
               | IsNumber 1.0, x -> some x
               | _ -> none)
-          binary Binary.Mul "mul-minus-one: x * -1 = -x" (fun x _ _ -> -1.0 * x) (fun x y ->
+          binary Binary.Mul "mul-minus-one: x * -1 = -x" (fun x _ _ -> like x -1.0 * x) (fun x y ->
               match x, y with
               | x, IsNumber -1.0
               | IsNumber -1.0, x -> some -x
@@ -166,18 +166,23 @@ module internal AlgebraRules =
               | Neg x, y
               | y, Neg x -> some -(x * y)
               | _ -> none)
-          unary Unary.Neg "neg-mul: -(c * x) = (-c) * x" (fun x _ _ -> -(3.0 * x)) (fun x ->
+          unary Unary.Neg "neg-mul: -(c * x) = (-c) * x" (fun x _ d -> -(d.Number * x)) (fun x ->
               match x with
               | Mul(Number c, x)
               | Mul(x, Number c) when isFloat x -> some (like x -c * x)
               | _ -> none)
-          binary Binary.Mul "mul-constants: c * (d * x) = (c d) * x" (fun x _ _ -> 3.0 * (2.5 * x)) (fun x y ->
-              match x, y with
-              | Number c, Mul(Number d, x)
-              | Number c, Mul(x, Number d)
-              | Mul(Number d, x), Number c
-              | Mul(x, Number d), Number c -> joined x c d
-              | _ -> none)
+          binary
+              Binary.Mul
+              "mul-constants: c * (d * x) = (c d) * x"
+              (fun x _ d -> d.Number * (d.Number * 0.5 * x))
+              (fun x y ->
+                  match x, y with
+                  | Number c, Mul(Number d, x)
+                  | Number c, Mul(x, Number d)
+                  | Mul(Number d, x), Number c
+                  | Mul(x, Number d), Number c -> joined x c d
+                  | _ -> none)
+          |> rounds
           binary Binary.Mul "int-mul-zero: n * 0 = 0" (fun x _ _ -> Op.cast DType.I32 x * 0) (fun x y ->
               match x, y with
               | _, IsNumber 0.0
@@ -196,11 +201,15 @@ module internal AlgebraRules =
               | Neg x, y when isFloat x -> some -(x / y)
               | x, Neg y when isFloat x -> some -(x / y)
               | _ -> none)
-          binary Binary.Div "div-power-of-two: x / 2**k = x * 2**-k" (fun x _ _ -> x / 8.0) (fun x y ->
-              match y with
-              | Number c when isFloat x && isPowerOfTwo c && abs c < 1e30 && abs c > 1e-30 && x.DType <> DType.F16 ->
-                  some (x * like x (1.0 / c))
-              | _ -> none)
+          binary
+              Binary.Div
+              "div-power-of-two: x / 2**k = x * 2**-k"
+              (fun x _ d -> x / float (1 <<< d.Below 9))
+              (fun x y ->
+                  match y with
+                  | Number c when isFloat x && isPowerOfTwo c && abs c < 1e30 && abs c > 1e-30 && x.DType <> DType.F16 ->
+                      some (x * like x (1.0 / c))
+                  | _ -> none)
           |> compileOnly ]
 
     // ---- powers
@@ -211,6 +220,7 @@ module internal AlgebraRules =
                 match y with
                 | IsNumber n when isFloat x -> some (result x)
                 | _ -> none)
+            |> roundsIf (n <> 0.0 && n <> 1.0)
         [ power 0.0 "pow-zero: x ** 0 = 1" (fun x _ _ -> x ** 0.0) (fun x -> like x 1.0)
           power 1.0 "pow-one: x ** 1 = x" (fun x _ _ -> x ** 1.0) id
           power 2.0 "pow-two: x ** 2 = x * x" (fun x _ _ -> x ** 2.0) (fun x -> x * x)

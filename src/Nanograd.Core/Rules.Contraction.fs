@@ -46,7 +46,8 @@ module internal ContractionRules =
             some (Op.broadcast t.Shape scaled)
 
     let private reductions =
-        let row (x: Tensor) = Op.slice [| 0; 0; 0 |] [| 1; 3; 4 |] [| 1; 1; 1 |] x |> Op.broadcast x.Shape
+        let row (x: Tensor) =
+            Op.slice [| 0; 0; 0 |] [| 1; x.Shape[1]; x.Shape[2] |] [| 1; 1; 1 |] x |> Op.broadcast x.Shape
         [ for r in [ Reduction.Sum; Reduction.Max; Reduction.Min ] do
               reduceRule
                   r
@@ -56,14 +57,15 @@ module internal ContractionRules =
                       match x with
                       | Stretched s -> ofStretched r t s axes
                       | _ -> none)
+              |> roundsIf (r = Reduction.Sum)
           for r in [ Reduction.Sum; Reduction.Prod; Reduction.Max; Reduction.Min ] do
               let name = (string r).ToLowerInvariant()
               reduceRule
                   r
                   $"{name}-units: axes of extent 1 are dropped"
                   (fun x _ _ ->
-                      Op.reduce r [ 1; 2 ] (Op.reshape [| 2; 3; 1; 4 |] x)
-                      |> fun t -> Op.reduce r [ 0 ] (Op.reshape [| 1; 8 |] t))
+                      Op.reduce r [ 1; 2 ] (Op.reshape [| x.Shape[0]; x.Shape[1]; 1; x.Shape[2] |] x)
+                      |> fun t -> Op.reduce r [ 0 ] (Op.reshape [| 1; -1 |] t))
                   (fun _ x axes ->
                       let solid = axes |> Array.filter (fun a -> x.Shape[a] <> 1)
                       // Columns take the elementwise expressions that they reduce into their kernel: no view between.
@@ -76,6 +78,7 @@ module internal ContractionRules =
                           let y = Op.reshape (places |> Array.map (fun a -> x.Shape[a])) x
                           let result = Op.reduce r (solid |> Array.map (fun a -> System.Array.IndexOf(places, a))) y
                           if solid.Length = 0 || result.Inputs[0] = y then some result else none)
+              |> roundsIf (r = Reduction.Sum || r = Reduction.Prod)
               reduceRule
                   r
                   $"{name}-{name}: one reduction over both sets of axes"
@@ -88,16 +91,18 @@ module internal ContractionRules =
                           ignore t
                           single r (Array.append inner (axes |> Array.map (fun a -> places[a]))) source
                       | _ -> none)
+              |> roundsIf (r = Reduction.Sum || r = Reduction.Prod)
               reduceRule
                   r
                   $"{name}-reshape: all elements in any shape"
-                  (fun x _ _ -> Op.reduce r [ 0; 1 ] (Op.reshape [| 4; 6 |] x))
+                  (fun x _ _ -> Op.reduce r [ 0; 1 ] (Op.reshape [| x.Shape[2]; -1 |] x))
                   (fun t x axes ->
                       match x with
                       // Unit axes stay away: the rule above takes them out, and the two must not undo each other.
                       | Reshaped s when axes.Length = x.Rank && t.Rank = 0 && not (Array.contains 1 s.Shape) ->
                           single r [ 0 .. s.Rank - 1 ] s
                       | _ -> none)
+              |> roundsIf (r = Reduction.Sum || r = Reduction.Prod)
               reduceRule
                   r
                   $"{name}-permute: reduce the axes where they are"
@@ -113,6 +118,7 @@ module internal ContractionRules =
                               Op.permute (order |> Array.map (fun a -> System.Array.IndexOf(inOrder, a)))
                           )
                       | _ -> none)
+              |> roundsIf (r = Reduction.Sum || r = Reduction.Prod)
           reduceRule
               Reduction.Sum
               "sum-neg: sum (-x) = -(sum x)"
@@ -125,7 +131,7 @@ module internal ContractionRules =
               Reduction.Sum
               "sum-pad: zeros add nothing"
               (fun x _ _ ->
-                  x |> Op.pad [| 0; 2; 0 |] [| 0; 0; 1 |] [| 0; 0; 0 |] (num 0.0) |> Op.reduce Reduction.Sum [ 1; 2 ])
+                  x |> Op.pad [| 0; 2; 0 |] [| 0; 0; 1 |] [| 0; 0; 0 |] (num x 0.0) |> Op.reduce Reduction.Sum [ 1; 2 ])
               (fun t x axes ->
                   match x with
                   | Padded(low, high, interior, s) when
@@ -137,7 +143,8 @@ module internal ContractionRules =
                       (match x.Inputs[1] with
                        | IsNumber 0.0 -> single Reduction.Sum axes s
                        | _ -> none)
-                  | _ -> none) ]
+                  | _ -> none)
+          |> rounds ]
 
     // ---- contractions
 
@@ -210,7 +217,7 @@ module internal ContractionRules =
     let private dots =
         [ dotRule
               "dot-permute-left: read the axes where they are"
-              (fun x _ w -> Op.dot { matrix with LeftSum = [| 0 |] } (Op.permute [| 2; 0; 1 |] x) w)
+              (fun x _ (Matrix w) -> Op.dot { matrix with LeftSum = [| 0 |] } (Op.permute [| 2; 0; 1 |] x) w)
               (fun d x y ->
                   match behind x d.LeftBatch d.LeftSum with
                   | ValueSome(struct (s, batch, sum)) -> some (Op.dot { d with LeftBatch = batch; LeftSum = sum } s y)
@@ -225,7 +232,7 @@ module internal ContractionRules =
                   | ValueNone -> none)
           dotRule
               "dot-shared-right: one matrix for the whole batch"
-              (fun x _ w -> matmul x (Op.broadcast [| 2; 4; 5 |] w))
+              (fun x _ (Matrix w) -> matmul x (Op.broadcast [| x.Shape[0]; w.Shape[0]; w.Shape[1] |] w))
               (fun d x y ->
                   match shared x d.LeftBatch d.LeftSum y d.RightBatch d.RightSum with
                   | ValueSome(struct (flat, sum)) ->
@@ -233,13 +240,14 @@ module internal ContractionRules =
                   | ValueNone -> none)
           dotRule
               "dot-constant: c @ x = c * (sum of x), stretched"
-              (fun x _ _ -> matmul (like (Op.slice [| 0; 0; 0 |] [| 2; 2; 3 |] [| 1; 1; 1 |] x) 1.5) x)
+              (fun x _ _ -> matmul (Op.broadcast [| x.Shape[0]; 2; x.Shape[1] |] (num x 1.5)) x)
               constantDot
+          |> rounds
           nodeRule
               "contraction"
               (Op.Movement(Movement.Permute [||]))
               "permute-dot: the operands change places"
-              (fun x _ w -> Op.dot matrix x w |> Op.permute [| 2; 0; 1 |])
+              (fun x _ (Matrix w) -> Op.dot matrix x w |> Op.permute [| 2; 0; 1 |])
               (fun t x ->
                   match t, x.Op with
                   | Permuted(p, _), Op.Dot d ->

@@ -16,10 +16,12 @@ module internal MovementRules =
 
     let private constants =
         [ for m, sample in
-              [ Movement.Reshape, (fun (x: Tensor) -> Op.rebuild (Op.reshape [| 6; 4 |] x) [| like x 2.0 |])
+              [ Movement.Reshape, (fun (x: Tensor) -> Op.rebuild (Op.reshape [| -1; x.Shape[2] |] x) [| like x 2.0 |])
                 permute, (fun x -> Op.permute [| 1; 0; 2 |] (like x 2.0))
                 Movement.Broadcast,
-                (fun x -> Op.rebuild (Op.broadcast [| 2; 2; 3; 4 |] x) [| Op.broadcast [| 1; 2; 3; 4 |] (num 2.0) |])
+                (fun x ->
+                    let stretched = Op.broadcast (Array.append [| 2 |] x.Shape) x
+                    Op.rebuild stretched [| like stretched.Inputs[0] 2.0 |])
                 slice, (fun x -> part [| 0; 1; 0 |] [| 2; 3; 4 |] (like x 2.0))
                 reverse, (fun x -> Op.reverse [ 1 ] (like x 2.0)) ] ->
               rule
@@ -43,7 +45,7 @@ module internal MovementRules =
           rule
               permute
               "permute-units: moving axes of extent 1 is a reshape"
-              (fun x _ _ -> x |> Op.reshape [| 1; 6; 4 |] |> Op.permute [| 1; 0; 2 |])
+              (fun x _ _ -> x |> Op.reshape [| 1; -1; x.Shape[2] |] |> Op.permute [| 1; 0; 2 |])
               (fun t x ->
                   match t with
                   | Permuted(p, _) when
@@ -57,18 +59,22 @@ module internal MovementRules =
           rule
               permute
               "permute-broadcast: stretch later"
-              (fun x _ _ -> x |> part [| 0; 0; 0 |] [| 1; 3; 4 |] |> Op.broadcast x.Shape |> Op.permute [| 1; 2; 0 |])
+              (fun x _ _ ->
+                  x
+                  |> part [| 0; 0; 0 |] [| 1; x.Shape[1]; x.Shape[2] |]
+                  |> Op.broadcast x.Shape
+                  |> Op.permute [| 1; 2; 0 |])
               (fun t x ->
                   match t, x with
                   | Permuted(p, _), Stretched s -> some (Op.broadcast t.Shape (Op.permute p s))
                   | _ -> none) ]
 
     let private broadcasts =
-        let row (x: Tensor) = part [| 0; 0; 0 |] [| 1; 1; 4 |] x
+        let row (x: Tensor) = part [| 0; 0; 0 |] [| 1; 1; x.Shape[2] |] x
         [ rule
               Movement.Reshape
               "reshape-reshape: one reshape"
-              (fun x _ _ -> Op.rebuild (Op.reshape [| 4; 6 |] x) [| Op.reshape [| 6; 4 |] x |])
+              (fun x _ _ -> Op.rebuild (Op.reshape [| -1; x.Shape[2] |] x) [| Op.reshape [| x.Shape[2]; -1 |] x |])
               (fun t x ->
                   match x with
                   | Reshaped s -> some (Op.reshape t.Shape s)
@@ -76,7 +82,7 @@ module internal MovementRules =
           rule
               Movement.Broadcast
               "broadcast-broadcast: stretch once"
-              (fun x _ _ -> row x |> Op.broadcast [| 1; 3; 4 |] |> Op.broadcast x.Shape)
+              (fun x _ _ -> row x |> Op.broadcast [| 1; x.Shape[1]; x.Shape[2] |] |> Op.broadcast x.Shape)
               (fun t x ->
                   match x with
                   | Stretched s -> some (Op.broadcast t.Shape s)
@@ -84,7 +90,7 @@ module internal MovementRules =
           rule
               Movement.Reshape
               "reshape-broadcast: units may be placed before stretching"
-              (fun x _ _ -> row x |> Op.broadcast x.Shape |> Op.reshape [| 2; 1; 3; 4 |])
+              (fun x _ _ -> row x |> Op.broadcast x.Shape |> Op.reshape [| x.Shape[0]; 1; x.Shape[1]; x.Shape[2] |])
               (fun t x ->
                   let solid (shape: int[]) = shape |> Array.filter (fun e -> e <> 1)
                   match x with
@@ -172,24 +178,20 @@ module internal MovementRules =
                 match t with
                 | Sliced(starts, steps, _) -> apply t x starts steps
                 | _ -> none)
-        [ sliced
-              "slice-slice: one slice"
-              (fun x _ _ -> x |> Op.slice [| 0; 1; 0 |] [| 2; 3; 4 |] [| 1; 1; 2 |] |> part [| 1; 0; 1 |] [| 2; 2; 2 |])
-              (fun t x starts steps ->
-                  match x with
-                  | Sliced(a, s, source) ->
-                      some (
-                          sliceOf
-                              (Array.init t.Rank (fun i -> a[i] + starts[i] * s[i]))
-                              (Array.map2 (*) steps s)
-                              t.Shape
-                              source
-                      )
-                  | _ -> none)
+        [ sliced "slice-slice: one slice" (fun x _ d -> x |> d.Cut |> d.Cut) (fun t x starts steps ->
+              match x with
+              | Sliced(a, s, source) ->
+                  some (
+                      sliceOf
+                          (Array.init t.Rank (fun i -> a[i] + starts[i] * s[i]))
+                          (Array.map2 (*) steps s)
+                          t.Shape
+                          source
+                  )
+              | _ -> none)
           sliced
               "slice-broadcast: stretch what was sliced"
-              (fun x _ _ ->
-                  part [| 0; 0; 0 |] [| 1; 3; 4 |] x |> Op.broadcast x.Shape |> part [| 1; 0; 0 |] [| 2; 2; 4 |])
+              (fun x _ d -> part [| 0; 0; 0 |] [| 1; x.Shape[1]; x.Shape[2] |] x |> Op.broadcast x.Shape |> d.Cut)
               (fun t x starts steps ->
                   match x with
                   | Stretched s ->
@@ -206,17 +208,16 @@ module internal MovementRules =
                   | _ -> none)
           sliced
               "slice-concat: a slice of the part that holds it"
-              (fun x y _ -> Op.concat 1 [| x; y |] |> part [| 0; 3; 1 |] [| 2; 5; 4 |])
+              (fun x y d -> Op.concat 1 [| x; y |] |> d.Cut)
               (fun t x starts steps ->
                   match x with
                   | Joined(axis, parts) -> sliceOfJoin t axis parts starts steps
                   | _ -> none)
           sliced
               "slice-pad: inside or outside the padding"
-              (fun x _ _ ->
-                  x
-                  |> Op.pad [| 1; 0; 2 |] [| 0; 0; 1 |] [| 0; 0; 1 |] (num 5.0)
-                  |> Op.slice [| 1; 1; 2 |] [| 3; 3; 8 |] [| 1; 1; 2 |])
+              (fun x _ d ->
+                  let amounts () = Array.init 3 (fun _ -> d.Below 2)
+                  x |> Op.pad (amounts ()) (amounts ()) (amounts ()) (num x d.Number) |> d.Cut)
               (fun t x starts steps ->
                   match x with
                   | Padded(low, _, interior, source) -> sliceOfPad t low interior source x.Inputs[1] starts steps
@@ -225,9 +226,9 @@ module internal MovementRules =
               "movement"
               (Op.Indexing Indexing.DynamicSlice)
               "dynamic-slice-constant: known starts"
-              (fun x _ _ ->
-                  let at v = Op.constant (Constant.ofInt DType.I32 v)
-                  Op.dynamicSlice [| at 1L; at 0L; at 2L |] [| 1; 3; 2 |] x)
+              (fun x _ d ->
+                  let at n = Op.constant (Constant.ofInt DType.I32 (int64 (d.Below n)))
+                  Op.dynamicSlice [| at 2; at 2; at 3 |] [| 1; 2; 2 |] x)
               (fun t x ->
                   match t.Op with
                   | Op.Indexing Indexing.DynamicSlice ->
@@ -287,13 +288,16 @@ module internal MovementRules =
                   if flat.Length > parts.Length then some (Op.concat axis flat) else none)
           joined
               "concat-empty: empty parts are nothing"
-              (fun x y _ -> Op.concat 1 [| x; part [| 0; 1; 0 |] [| 2; 1; 4 |] y |])
+              (fun x y _ -> Op.concat 1 [| x; part [| 0; 1; 0 |] [| x.Shape[0]; 1; x.Shape[2] |] y |])
               (fun t axis parts ->
                   let solid = parts |> Array.filter (fun p -> p.Shape[axis] > 0)
                   if solid.Length < parts.Length && t.Count > 0 then some (Op.concat axis solid) else none)
           joined
               "concat-slices: neighbours rejoin"
-              (fun x _ _ -> Op.concat 1 [| part [| 0; 0; 0 |] [| 2; 1; 4 |] x; part [| 0; 1; 0 |] [| 2; 3; 4 |] x |])
+              (fun x _ d ->
+                  let middle = 1 + d.Below(x.Shape[1] - 1)
+                  let first = part [| 0; 0; 0 |] [| x.Shape[0]; middle; x.Shape[2] |] x
+                  Op.concat 1 [| first; part [| 0; middle; 0 |] x.Shape x |])
               (fun _ axis parts ->
                   let merged = rejoinAll axis parts
                   if merged.Length < parts.Length then some (Op.concat axis merged) else none) ]
@@ -302,7 +306,7 @@ module internal MovementRules =
         [ rule
               pad
               "pad-constant: padding a constant with itself"
-              (fun x _ _ -> Op.pad [| 1; 0; 0 |] (zeros 3) (zeros 3) (num 2.0) (like x 2.0))
+              (fun x _ _ -> Op.pad [| 1; 0; 0 |] (zeros 3) (zeros 3) (num x 2.0) (like x 2.0))
               (fun t x ->
                   match x, t.Inputs[1] with
                   | Uniform c, Uniform d when c = d -> some (constantLike t.Shape c)
@@ -312,8 +316,8 @@ module internal MovementRules =
               "pad-pad: one padding"
               (fun x _ _ ->
                   x
-                  |> Op.pad [| 1; 0; 0 |] (zeros 3) [| 1; 0; 0 |] (num 2.0)
-                  |> Op.pad [| 0; 2; 0 |] [| 0; 0; 1 |] (zeros 3) (num 2.0))
+                  |> Op.pad [| 1; 0; 0 |] (zeros 3) [| 1; 0; 0 |] (num x 2.0)
+                  |> Op.pad [| 0; 2; 0 |] [| 0; 0; 1 |] (zeros 3) (num x 2.0))
               (fun t x ->
                   match t, x with
                   | Padded(low, high, interior, _), Padded(l, h, i, source) when
@@ -353,19 +357,19 @@ module internal MovementRules =
         | _ -> none
 
     let private structure =
-        let padded at (x: Tensor) = Op.pad [| 0; at; 0 |] [| 0; 6 - at; 0 |] (zeros 3) (num 0.0) x
+        let padded at (x: Tensor) = Op.pad [| 0; at; 0 |] [| 0; 2 * x.Shape[1] - at; 0 |] (zeros 3) (num x 0.0) x
         let mergeInto a b c = mergePads a c |> ValueOption.map (fun m -> m + b)
         [ binaryRule
               "structure"
               Binary.Add
               "add-pads: neighbours in zeros = their concatenation"
-              (fun x y _ -> padded 0 x + padded 3 y)
+              (fun x y _ -> padded 0 x + padded x.Shape[1] y)
               mergePads
           binaryRule
               "structure"
               Binary.Add
               "add-add-pads: the same inside a longer sum"
-              (fun x y _ -> sin (padded 1 x) + padded 0 x + padded 3 y)
+              (fun x y _ -> abs (padded 1 x) + padded 0 x + padded x.Shape[1] y)
               (fun x y ->
                   let inside (s: Tensor) p =
                       match window p, s with
@@ -376,16 +380,7 @@ module internal MovementRules =
                       | _ -> none
                   match inside x y with
                   | ValueNone -> inside y x
-                  | found -> found)
-          nodeRule
-              "structure"
-              (Op.Item 0)
-              "stop-gradient: the identity, once gradients are taken"
-              (fun x _ _ -> Grad.stopGradient x)
-              (fun _ call ->
-                  match call.Op with
-                  | Op.Custom c when c.Name = "stopGradient" -> some call.Inputs[0]
-                  | _ -> none) ]
+                  | found -> found) ]
 
     /// The family, in the order in which rules are tried.
     let rules = constants @ permutes @ broadcasts @ slices @ concats @ pads @ structure

@@ -62,7 +62,9 @@ module internal NamingRules =
         | _ -> z
 
     let softmax (z: Tensor) (axes: int[]) =
-        let body (p: Tensor[]) = let e = exp p[0] in e / sumLike axes p[0] e // shown, not computed: no shift is needed
+        let body (p: Tensor[]) =
+            let e = exp (p[0] - keepDims axes p[0] (Op.reduce Reduction.Max axes p[0]))
+            e / sumLike axes p[0] e
         named "softmax" body [| unshifted z |]
 
     /// The axes, if `s` is the sum of `e` along them, stretched to e's shape again.
@@ -124,7 +126,8 @@ module internal NamingRules =
                   Op.reduce
                       Reduction.Sum
                       [ 2 ]
-                      (Op.broadcast x.Shape (Op.slice [| 0; 0; 0 |] [| 2; 3; 1 |] [| 1; 1; 1 |] x) * exp x))
+                      (Op.broadcast x.Shape (Op.slice [| 0; 0; 0 |] [| x.Shape[0]; x.Shape[1]; 1 |] [| 1; 1; 1 |] x)
+                       * exp x))
               (fun axes x ->
                   let sum (y: Tensor) = Op.reduce Reduction.Sum axes y
                   let pulled f rest combine = constantAlong axes f |> ValueOption.map (fun c -> combine c (sum rest))
@@ -161,7 +164,10 @@ module internal NamingRules =
           sumRule
               "sum-centred: sum (x - mean x) = 0"
               (fun x _ _ ->
-                  Op.reduce Reduction.Sum [ 2 ] (x - Op.broadcast x.Shape (Op.reshape [| 2; 3; 1 |] (mean [| 2 |] x))))
+                  Op.reduce
+                      Reduction.Sum
+                      [ 2 ]
+                      (x - Op.broadcast x.Shape (Op.reshape [| x.Shape[0]; x.Shape[1]; 1 |] (mean [| 2 |] x))))
               (fun axes x ->
                   match x with
                   | Sub(a, b) when Print.seen b = Print.seen (mean axes a) && b = keepDims axes a (mean axes a) ->
@@ -218,7 +224,7 @@ module internal NamingRules =
           nodeRule
               "pretty"
               Op.Select
-              "one-hot: a number where the last index is the class, else 0"
+              "one-hot-scaled: a number where the last index is the class, else 0"
               (fun x _ _ ->
                   Op.select
                       (Op.binary
@@ -238,8 +244,8 @@ module internal NamingRules =
               Binary.Add
               "logSumExp: log (sum (exp (x - m))) + m, m = max x"
               (fun x _ _ ->
-                  let m = Op.reshape [| 2; 3; 1 |] (Op.reduce Reduction.Max [ 2 ] x)
-                  log (Op.reshape [| 2; 3; 1 |] (Op.reduce Reduction.Sum [ 2 ] (exp (x - m)))) + m)
+                  let m = Op.reshape [| x.Shape[0]; x.Shape[1]; 1 |] (Op.reduce Reduction.Max [ 2 ] x)
+                  log (Op.reshape [| x.Shape[0]; x.Shape[1]; 1 |] (Op.reduce Reduction.Sum [ 2 ] (exp (x - m)))) + m)
               (fun x y ->
                   let isMax (m: Tensor) z =
                       (match reduction m with
@@ -257,7 +263,9 @@ module internal NamingRules =
                                        named
                                            "logSumExp"
                                            (fun p ->
-                                               Op.reshape x.Shape (log (Op.reduce Reduction.Sum axes (exp p[0]))))
+                                               let m = Op.reduce Reduction.Max axes p[0]
+                                               let e = exp (p[0] - keepDims axes p[0] m)
+                                               Op.reshape x.Shape (log (Op.reduce Reduction.Sum axes e) + m))
                                            [| z |]
                                    )
                                else

@@ -6,9 +6,9 @@ namespace Nanograd
 module internal ReadingRules =
     let private none: Tensor voption = ValueNone
     let private some (x: Tensor) = ValueSome x
-    let private binary b name sample apply = binaryRule "reading" b name sample apply |> relaxed
-    let private unary u name sample apply = unaryRule "reading" u name sample apply |> relaxed
-    let private node op name sample apply = nodeRule "reading" op name sample apply |> relaxed
+    let private binary b name sample apply = binaryRule "pretty" b name sample apply |> relaxed
+    let private unary u name sample apply = unaryRule "pretty" u name sample apply |> relaxed
+    let private node op name sample apply = nodeRule "pretty" op name sample apply |> relaxed
     let private compare b x y = Op.binary b x y
 
     let private (|Comparison|_|) (b: Binary) (t: Tensor) =
@@ -56,7 +56,7 @@ module internal ReadingRules =
                   Op.select (compare Binary.Eq x y) (0.5 * y) (Op.select (compare Binary.Lt x y) (like x 0.0) y))
               (fun t condition ->
                   match condition, t.Inputs[1], t.Inputs[2] with
-                  | Comparison Binary.Eq (x, y), half, Where(loses, IsNumber 0.0, c) when isTwice c half ->
+                  | Comparison Binary.Eq (x, y), half, Where(loses, IsNumber 0.0, c) when x <> y && isTwice c half ->
                       match loses with
                       | Comparison Binary.Lt (a, b) when a = x && b = y ->
                           some (Op.select (compare Binary.Gt x y) c (like c 0.0))
@@ -207,14 +207,15 @@ module internal ReadingRules =
                 | _ -> none)
         [ dot
               "dot-units: vectors need no axes of extent 1"
-              (fun x _ w -> matmul (Op.reshape [| 6; 4 |] x) (Op.slice [| 0; 0 |] [| 4; 1 |] [| 1; 1 |] w))
+              (fun x _ (Matrix w) ->
+                  matmul (Op.reshape [| -1; x.Shape[2] |] x) (Op.slice [| 0; 0 |] [| x.Shape[2]; 1 |] [| 1; 1 |] w))
               squeezed
           dot
               "dot-vector: x @ A = Aᵀ @ x"
-              (fun x _ w ->
+              (fun x _ (Matrix w) ->
                   Op.dot
                       { matrix with LeftSum = [| 0 |] }
-                      (Op.reshape [| 4 |] (Op.slice [| 0; 0; 0 |] [| 1; 1; 4 |] [| 1; 1; 1 |] x))
+                      (Op.reshape [| -1 |] (Op.slice [| 0; 0; 0 |] [| 1; 1; x.Shape[2] |] [| 1; 1; 1 |] x))
                       w)
               (fun t d ->
                   let x, y = t.Inputs[0], t.Inputs[1]
@@ -222,7 +223,7 @@ module internal ReadingRules =
                       some (Op.dot { d with LeftSum = d.RightSum; RightSum = d.LeftSum } y x)
                   else
                       none)
-          dot "dot-number: numbers go before the product" (fun x _ w -> matmul x (3.0 * w)) (fun t d ->
+          dot "dot-number: numbers go before the product" (fun x _ (Matrix w) -> matmul x (3.0 * w)) (fun t d ->
               if not (isFloat t) then
                   none
               else
