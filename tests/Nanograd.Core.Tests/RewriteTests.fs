@@ -110,7 +110,7 @@ let ``docs/rules.md lists the rules`` () =
     line
         "The laws by which programs are rewritten (`Rewrite.fs`, `Rules.*.fs`), written from the tables by `RewriteTests.fs`"
     line
-        "(NANOGRAD_WRITE_DOCS=1). Each is tested on random instances of its left side: shapes, types and values. *Exact*: both"
+        "(NANOGRAD_UPDATE=1). Each is tested on random instances of its left side: shapes, types and values. *Exact*: both"
     line
         "sides are the same number for all operands, infinities and NaN too (-0 and 0 are the same); *rounding*: they differ by"
     line "rounding, and are exact on whole numbers; *for readers*: used for printing only, true of finite numbers."

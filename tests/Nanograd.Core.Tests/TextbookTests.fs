@@ -108,15 +108,15 @@ let private root () =
         if File.Exists(Path.Combine(d.FullName, "Nanograd.sln")) then d.FullName else up d.Parent
     up (DirectoryInfo AppContext.BaseDirectory)
 
-/// Compares a generated file with what it should be; NANOGRAD_WRITE_DOCS=1 writes it instead.
+/// Compares a generated file with what it should be; NANOGRAD_UPDATE=1 writes it instead.
 let generated (path: string) (text: string) =
     let path = Path.Combine(root (), path)
-    if Environment.GetEnvironmentVariable "NANOGRAD_WRITE_DOCS" = "1" then File.WriteAllText(path, text)
+    if Environment.GetEnvironmentVariable "NANOGRAD_UPDATE" = "1" then File.WriteAllText(path, text)
     let current = if File.Exists path then File.ReadAllText path else ""
     Assert.That(
         current,
         Is.EqualTo text,
-        $"{Path.GetFileName path} is out of date; run the tests with NANOGRAD_WRITE_DOCS=1"
+        $"{Path.GetFileName path} is out of date; run the tests with NANOGRAD_UPDATE=1"
     )
 
 [<Test>]
@@ -167,7 +167,7 @@ let ``docs/textbook.md holds the table`` () =
     let line (s: string) = text.Append(s).Append('\n') |> ignore
     line "# Derivatives, as a textbook has them"
     line ""
-    line "Written by `TextbookTests.fs` (NANOGRAD_WRITE_DOCS=1). How to get one:"
+    line "Written by `TextbookTests.fs` (NANOGRAD_UPDATE=1). How to get one:"
     line ""
     line "```fsharp"
     line "let x = symbol \"x\"                        // a scalar variable; variable \"x\" [| 3 |] is a vector"
