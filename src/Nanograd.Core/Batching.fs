@@ -78,10 +78,8 @@ module Batching =
     /// <param name="f">A function of one example; it sees no batch axis.</param>
     /// <param name="argument">Any tree of tensors.</param>
     /// <exception cref="ShapeException">When batch axes do not exist, or differ in extent.</exception>
-    /// <example><code>
-    /// // x: [features; batch], w: [features; outputs], shared. The result is [outputs; batch].
-    /// let y = vmapAxes [ Some 1; None ] 1 (fun (x, w) -> matmul x w) (x, w)
-    /// </code></example>
+    /// <example><code>vmapAxes [ Some 1; None ] 0 (fun (x: Tensor, w: Tensor) -> sum (x * w)) (matrix
+    /// [ [ 1.; 2. ]; [ 3.; 4. ] ], tensor [ 10.; 1. ]) // tensor([13., 24.])</code></example>
     let vmapAxes (inAxes: int option list) (outAxis: int) (f: 'T -> 'U) (argument: 'T) : 'U =
         let n, axes = BatchAxes.extent (BatchAxes.spread inAxes argument) argument
         let leaves = Tree.leaves argument
@@ -108,11 +106,10 @@ module Batching =
     /// stacked, but as one program with larger operations. Example by example the results have the same bits.</summary>
     /// <remarks>Argument and result may be any trees of tensors; every tensor of the argument has the batch in front,
     /// every one of the result gets it there. What the function closes over is shared. It nests with itself and all
-    /// other transforms in any order.</remarks>
+    /// other transforms in any order: `vmap (grad f)` gives per-example gradients.</remarks>
     /// <exception cref="ShapeException">When a tensor has no axis, or the extents of their first axes differ: the
     /// message names them.</exception>
     /// <example><code>
-    /// // Per-example gradients: x [batch; features], y [batch] to [batch; features].
-    /// let each = vmap (fun (x, y) -> grad (fun w -> square (sum (w * x) - y)) w) (x, y)
+    /// vmap (grad (fun x -> sum (x * x))) (matrix [ [ 1.; 2. ]; [ 3.; 4. ] ]) // tensor([[2., 4.], [6., 8.]])
     /// </code></example>
     let vmap (f: 'T -> 'U) (argument: 'T) : 'U = vmapAxes [ Some 0 ] 0 f argument

@@ -75,10 +75,7 @@ module Derivatives =
     /// <remarks>For a scalar `f`, the pullback of 1 is the gradient. Tensors that are not floats get zeros. The pullback
     /// is an expression that shares the forward pass with the value: evaluate both together, or under `jit`.</remarks>
     /// <exception cref="ShapeException">When a cotangent does not have the type and shape of its result.</exception>
-    /// <example><code>
-    /// let y, pullback = vjp (fun (w, x) -> tanh (matmul x w)) (w, x)
-    /// let dw, dx = pullback (onesLike y)
-    /// </code></example>
+    /// <example><code>snd (vjp square (tensor [ 1.; 2. ])) (tensor [ 1.; 10. ]) // tensor([2., 40.])</code></example>
     let vjp (f: 'T -> 'U) (x: 'T) : 'U * ('U -> 'T) =
         let t = Traced.apply f x
         let pullback (cotangent: 'U) =
@@ -95,8 +92,7 @@ module Derivatives =
     /// pass. Tangents of tensors that are not floats are not read; such results get zeros.</remarks>
     /// <exception cref="ShapeException">When a tangent does not have the type and shape of its tensor.</exception>
     /// <example><code>
-    /// // How the softmax changes along v.
-    /// let y, dy = jvp (softmax -1) x v
+    /// jvp square (tensor [ 1.; 2. ]) (tensor [ 1.; 10. ]) // (tensor([1., 4.]), tensor([2., 40.]))
     /// </code></example>
     let jvp (f: 'T -> 'U) (x: 'T) (tangent: 'T) : 'U * 'U =
         let t = Traced.apply f x
@@ -133,10 +129,7 @@ module Derivatives =
     /// and compute elementwise functions again.) Where `x` is made of variables (inside `jit` or another transform), the
     /// outer program shares them.</remarks>
     /// <exception cref="ShapeException">When a tangent does not have the type and shape of its tensor.</exception>
-    /// <example><code>
-    /// let y, push = linearize model x
-    /// let columns = [ for v in directions -> push v ]
-    /// </code></example>
+    /// <example><code>snd (linearize exp (tensor [ 0. ])) (tensor [ 3. ]) // tensor([3.])</code></example>
     let linearize (f: 'T -> 'U) (x: 'T) : 'U * ('T -> 'U) =
         let t = Traced.apply f x
         let tangents = Traced.floats t.Variables |> Array.map (fun v -> Op.input "d" v.DType v.Shape)
@@ -169,13 +162,18 @@ module Derivatives =
 
     let private bound (t: Traced<'T, 'U>) result = (Traced.bind t [| result |]).[0]
 
-    /// The Jacobian by forward mode, `y.Shape ++ x.Shape`: one batched pass with as many examples as `x` has elements.
+    /// <summary>The Jacobian by forward mode, `y.Shape ++ x.Shape`: one batched pass with as many examples as `x` has
+    /// elements.</summary>
+    /// <exception cref="ShapeException">When argument or result are not floats.</exception>
+    /// <example><code>jacobianForward (cumSum 0) (tensor [ 1.; 2. ]) // tensor([[1., 0.], [1., 1.]])</code></example>
     let jacobianForward (f: Tensor -> Tensor) (x: Tensor) : Tensor =
         let t = Traced.single "jacobianForward" f x
         bound t (forward t)
 
-    /// The Jacobian by reverse mode, `y.Shape ++ x.Shape`: one batched pass with as many examples as the result has
-    /// elements.
+    /// <summary>The Jacobian by reverse mode, `y.Shape ++ x.Shape`: one batched pass with as many examples as the result
+    /// has elements.</summary>
+    /// <exception cref="ShapeException">When argument or result are not floats.</exception>
+    /// <example><code>jacobianReverse sum (tensor [ 1.; 2. ]) // tensor([1., 1.])</code></example>
     let jacobianReverse (f: Tensor -> Tensor) (x: Tensor) : Tensor =
         let t = Traced.single "jacobianReverse" f x
         bound t (reverse t)
@@ -185,7 +183,7 @@ module Derivatives =
     /// <remarks>Forward mode where `x` has no more elements than `y`, otherwise reverse mode.</remarks>
     /// <exception cref="ShapeException">When argument or result are not floats.</exception>
     /// <example><code>
-    /// let j = jacobian (softmax -1) x // [n; n] for x [n]
+    /// jacobian (fun x -> x * sum x) (tensor [ 1.; 2. ]) // tensor([[4., 1.], [2., 5.]])
     /// </code></example>
     let jacobian (f: Tensor -> Tensor) (x: Tensor) : Tensor =
         let t = Traced.single "jacobian" f x
@@ -195,7 +193,7 @@ module Derivatives =
     /// </summary>
     /// <exception cref="ShapeException">When the result is not a scalar, or the argument not of floats.</exception>
     /// <example><code>
-    /// let step = solve (hessian loss x) (grad loss x) // Newton's
+    /// hessian (fun x -> sum (x * x * x)) (tensor [ 1.; 2. ]) // tensor([[6., 0.], [0., 12.]])
     /// </code></example>
     let hessian (f: Tensor -> Tensor) (x: Tensor) : Tensor =
         let t = Traced.single "hessian" (grad f) x
@@ -205,7 +203,7 @@ module Derivatives =
     /// forward pass through the gradient (B. Pearlmutter, "Fast exact multiplication by the Hessian", 1994).</summary>
     /// <exception cref="ShapeException">When the result is not a scalar, or `v` does not fit `x`.</exception>
     /// <example><code>
-    /// let curvature = sum (v * hvp loss x v)
+    /// hvp (fun (x: Tensor) -> sum (x * x * x)) (tensor [ 1.; 2. ]) (tensor [ 1.; 1. ]) // tensor([6., 12.])
     /// </code></example>
     let hvp (f: 'T -> Tensor) (x: 'T) (v: 'T) : 'T = snd (jvp (grad f) x v)
 
@@ -218,9 +216,7 @@ module Derivatives =
     /// <summary>The sum of the second derivatives of `f` by each element of `x`, unmixed: the trace of the Hessian, of
     /// every element of the result (`y.Shape`). Forward over forward mode, all directions in one batch.</summary>
     /// <exception cref="ShapeException">When argument or result are not floats.</exception>
-    /// <example><code>
-    /// let residual = vmap (laplacian u) points + source points // Poisson's equation, points [n; 2], u: [2] to []
-    /// </code></example>
+    /// <example><code>laplacian (fun x -> sum (x * x)) (tensor [ 1.; 2.; 3. ]) // tensor(6.)</code></example>
     let laplacian (f: Tensor -> Tensor) (x: Tensor) : Tensor =
         let t = Traced.single "laplacian" f x
         let x, y = t.Variables[0], t.Outputs
@@ -240,9 +236,7 @@ module Derivatives =
     /// <summary>The divergence of a vector field at a point, a scalar: the sum of the derivatives of each component by its
     /// own coordinate, the trace of the Jacobian. Field and point have one shape, often `[d]`.</summary>
     /// <exception cref="ShapeException">When the field's shape is not the point's.</exception>
-    /// <example><code>
-    /// let d = divergence (fun x -> x) x // the number of dimensions
-    /// </code></example>
+    /// <example><code>divergence (fun x -> x * x) (tensor [ 1.; 2. ]) // tensor(6.)</code></example>
     let divergence (f: Tensor -> Tensor) (x: Tensor) : Tensor =
         let t = field "divergence" f x
         let x, y = t.Variables[0], t.Outputs
@@ -253,9 +247,7 @@ module Derivatives =
     /// scalar.</summary>
     /// <exception cref="ShapeException">When the point is not `[2]` or `[3]`, or the field's shape is not the
     /// point's.</exception>
-    /// <example><code>
-    /// let rotation = curl (fun p -> stack 0 [ -p[1]; p[0] ]) p // 2 everywhere
-    /// </code></example>
+    /// <example><code>curl (fun p -> stack 0 [ -p[1]; p[0] ]) (tensor [ 3.; 4. ]) // tensor(2.)</code></example>
     let curl (f: Tensor -> Tensor) (x: Tensor) : Tensor =
         if x.Shape <> [| 2 |] && x.Shape <> [| 3 |] then
             Shape.fail "curl" "the point must be a vector of 2 or 3 elements" "use vmap for many points" [ x ]
@@ -268,10 +260,7 @@ module Derivatives =
     /// </summary>
     /// <exception cref="ShapeException">When the argument is not a scalar, argument or result not floats, or n is
     /// negative.</exception>
-    /// <example><code>
-    /// let acceleration = derivative 2 position time
-    /// let third = vmap (derivative 3 tanh) x // elementwise, for x [n]
-    /// </code></example>
+    /// <example><code>derivative 2 (fun x -> x ** 3) (scalar 5.) // tensor(30.)</code></example>
     let derivative (n: int) (f: Tensor -> Tensor) (x: Tensor) : Tensor =
         if x.Rank <> 0 then Shape.fail "derivative" "the argument must be a scalar" "use vmap for many" [ x ]
         if n < 0 then raise (ShapeException("derivative", "the order must not be negative", string n, ""))

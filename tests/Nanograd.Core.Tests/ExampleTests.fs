@@ -26,7 +26,9 @@ let private subjects =
       "Statistics", "Statistics"
       "Resizing", "Resizing"
       "Values", "On values, whose results have shapes that depend on them (`Values.`)"
-      "Random", "Random tensors (`Random.`)" ]
+      "Random", "Random tensors (`Random.`)"
+      "Derivatives", "Derivatives, besides `grad` and `valueAndGrad`"
+      "Batching", "One example to many" ]
 
 [<NoEquality; NoComparison>]
 type private Entry =
