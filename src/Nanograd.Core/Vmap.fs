@@ -168,7 +168,7 @@ module Vmap =
             |> List.fold own start
         result.Value
 
-    /// Writes each example's update at its own place: elements inside the box are read from the update, the others stay.
+    /// Writes each example's update at its own place: elements in the box are read from the update, the others stay.
     /// Starts are looked up among those that are allowed, so that one out of range is still an error.
     let private ownUpdate (n: int) (x: Tensor) (update: Tensor) (places: Operand[]) : Tensor =
         let starts = starts n places

@@ -159,6 +159,13 @@ let private more: (string * (int[] list * (Tensor[] -> Tensor))) list =
                { Body = body; Captured = own.Length; Carried = 1; Length = 3; Reverse = false }
                (Array.append own [| x[0] |]))[0])
       "checkpoint around a scan", ([ [| 2 |]; [| 2 |]; [| 2 |] ], checkpointed)
+      "a function without its own gradient around a scan",
+      ([ [| 2 |]; [| 2 |]; [| 3; 2 |]; [| 2; 2 |] ],
+       fun x ->
+           let types = x |> Array.map (fun t -> t.DType, t.Shape)
+           let body, _ = Lambda.trace types (fun p -> [| nest false p; sin p[0] |])
+           let r = Op.custom { Name = "around"; Body = body; Gradient = None } x
+           r[0] * r[1])
       "an operand made of another",
       ([ [| 2 |] ],
        (fun x ->
