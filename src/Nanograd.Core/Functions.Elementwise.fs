@@ -294,7 +294,7 @@ module Elementwise =
 
     /// <summary>log(exp x + exp y) without overflow; the two broadcast.</summary>
     /// <example><code>logaddexp (tensor [ 0.; 100. ]) (tensor [ 0.; 100. ])
-    /// // tensor([  0.6931, 100.6931])</code></example>
+    /// // tensor([0.6931, 100.6931])</code></example>
     let logaddexp (x: Tensor) (y: Tensor) : Tensor =
         let difference (x: Tensor) (y: Tensor) = // of equal infinities 0
             let infinite =
