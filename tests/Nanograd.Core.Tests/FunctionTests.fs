@@ -493,3 +493,44 @@ let ``functions on values`` () =
     let mask = tensor [ true; false; true ]
     let slope = grad (fun x -> sum (square (Values.maskedSelect mask x))) (tensor [ 1.0; 2.0; 3.0 ])
     Assert.That(floatsOf slope, Is.EqualTo<float> [| 2.; 0.; 6. |])
+
+/// Functions of a vector of two, whose parts must all have their batching and their tangent.
+let private transformed: (string * (Tensor -> Tensor)) list =
+    [ "asin", asin
+      "atan2", (fun x -> atan2 x (flip [ 0 ] x))
+      "logaddexp", (fun x -> logaddexp x (flip [ 0 ] x))
+      "sinc", sinc
+      "lgamma", lgamma
+      "erfinv", erfinv
+      "ndtri", ndtri
+      "polygamma", polygamma 3
+      "xlogy", (fun x -> xlogy x x)
+      "cumProd", cumProd 0
+      "cumMax", (fun x -> fst (cumMax 0 x))
+      "logSumExp", logSumExp 0
+      "stdOver", stdOver 1 [ 0 ]
+      "quantile", quantile 0.3 0
+      "median", median 0
+      "mode", (fun x -> fst (mode 0 x))
+      "histogram", (fun x -> Op.cast DType.F64 (fst (histogram 3 0.0 1.0 x)))
+      "searchSorted", (fun x -> Op.cast DType.F64 (searchSorted false (fst (sort 0 false x)) x))
+      "bucketize", (fun x -> Op.cast DType.F64 (bucketize true (d [ 0.3; 0.6 ]) x))
+      "putAlongAxis", (fun x -> putAlongAxis 0 (tensor [ 0 ]) x[1..1] x)
+      "gather", gather 0 (tensor [ 1; 1; 0 ])
+      "interpolate", (fun x -> interpolate Interpolation.Cubic false [ 5 ] (reshape [| 1; 1; 2 |] x))
+      "diag", diag 1
+      "roll", roll 1 0
+      "padReflect", padReflect [ 1; 1 ] ]
+
+let private transformedNames = transformed |> List.map fst
+
+[<TestCaseSource(nameof transformedNames)>]
+let ``batched it is the loop, and forward mode is the transpose of reverse mode`` (name: string) =
+    let f = (dict transformed)[name]
+    let x = d [ [ 0.1; 0.5 ]; [ 0.9; 0.7 ] ]
+    assertClose 1e-14 name (computed (stack 0 [ f x[0]; f x[1] ])) (computed (vmap f x))
+    let direction = d [ 1.0; 2.0 ]
+    let y, tangent = jvp f x[0] direction
+    let weights = Op.cast DType.F64 (numbers (max 1 y.Count)) + 1.0 |> reshape y.Shape
+    let left, right = item (sum (tangent * weights)), item (sum (snd (vjp f x[0]) weights * direction))
+    Assert.That(left, Is.EqualTo(right).Within(1e-12 * max 1.0 (abs left)))
