@@ -308,9 +308,11 @@ module Elementwise =
 
     // ---- activations that everything uses
 
-    /// <summary>max(x, 0).</summary>
+    /// <summary>max(x, 0); NaN stays. The gradient at 0 is 0, as in PyTorch.</summary>
     /// <example><code>relu (tensor [ -1.; 2. ]) // tensor([0., 2.])</code></example>
-    let relu (x: Tensor) : Tensor = maximum x (zerosLike x)
+    let relu (x: Tensor) : Tensor =
+        let zero = zerosLike x
+        Op.select (Op.binary Binary.Le x zero) zero x // not maximum, whose gradient at a tie is shared
 
     /// <summary>x sigmoid(x) (SiLU, swish).</summary>
     /// <example><code>silu (tensor [ 0.; 2. ]) // tensor([0.0000, 1.7616])</code></example>
@@ -324,9 +326,11 @@ module Elementwise =
     /// <example><code>geluTanh (tensor [ 0.; 1. ]) // tensor([0.0000, 0.8412])</code></example>
     let geluTanh (x: Tensor) : Tensor = x * 0.5 * (tanh ((x + x * x * x * 0.044715) * Math.Sqrt(2.0 / Math.PI)) + 1.0)
 
-    /// <summary>log(1 + exp x), without overflow.</summary>
+    /// <summary>log(1 + exp x), without overflow; its derivative is the sigmoid.</summary>
     /// <example><code>softplus (tensor [ 0.; 100. ]) // tensor([0.6931, 100.0000])</code></example>
-    let softplus (x: Tensor) : Tensor = relu x + log1p (exp (-(abs x)))
+    let softplus (x: Tensor) : Tensor =
+        let body (x: Tensor) = maximum x (zerosLike x) + log1p (exp (-(abs x)))
+        computing (smooth "softplus" body sigmoid) x // the body has corners at 0, which cancel only in the value
 
     /// <summary>log(sigmoid x), without overflow.</summary>
     /// <example><code>logSigmoid (tensor [ 0.; -100. ]) // tensor([-0.6931, -100.0000])</code></example>

@@ -179,6 +179,8 @@ let private cases =
           stack 0 [ for p in [ 1.0; infinity; -infinity; 0.0; 3.0 ] -> normOver p [ 0 ] (d [ 1.; -2.; 3. ]) ])
       case "logaddexp: second derivative of equal arguments" [ 0.25 ] (fun () ->
           ofOnes (ofOnes (fun x -> logaddexp x (d [ 0. ]))) (d [ 0. ]))
+      case "relu's slope at 0 is PyTorch's" [ 0.; 0.; 0.; 1. ] (fun () -> ofOnes relu (d [ -1.; 0.; -0.; 2. ]))
+      case "second derivative of softplus at 0" [ 0.25 ] (fun () -> ofOnes (ofOnes softplus) (d [ 0. ]))
       case "logSumExp of -infinity" [ -infinity ] (fun () -> logSumExp 0 (d [ -infinity; -infinity ]))
       case "nanToNum" [ 0.; 9.; -9.; 1. ] (fun () -> nanToNum 0.0 9.0 -9.0 (d [ nan; infinity; -infinity; 1. ]))
       case "floorDivide" [ 3.; -4.; -4.; 3. ] (fun () ->
