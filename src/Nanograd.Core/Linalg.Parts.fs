@@ -174,6 +174,7 @@ module internal Matrices =
                 { Name = rule.Name
                   Body = body
                   Gradient = if level = 0 then None else Some(gradient ()) }
+            if cache.Count >= 4096 then cache.Clear() // as many shapes as a program may reasonably have
             cache[key] <- c
             c
 

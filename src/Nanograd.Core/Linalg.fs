@@ -336,10 +336,7 @@ module Linalg =
 
     /// <summary>The sum of the diagonal, `[..; n; m]` to `[..]`; any element type.</summary>
     /// <example><code>Linalg.trace (matrix [ [ 1.; 2. ]; [ 3.; 4. ] ]) // tensor(5.)</code></example>
-    let trace (a: Tensor) : Tensor =
-        if a.Rank < 2 then fail "trace" "the operand must be a matrix or a stack of them, [..; rows; columns]" "" [ a ]
-        let k = min (Matrices.rows a) (Matrices.columns a)
-        einsum "...ii->..." [ a |> slice -2 0 k |> slice -1 0 k ]
+    let trace (a: Tensor) : Tensor = Contractions.trace a
 
     /// <summary>The product of a chain of matrices in the order that needs the fewest multiplications. The first may be
     /// a vector (a row), the last, too (a column).</summary>

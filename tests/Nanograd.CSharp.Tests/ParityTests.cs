@@ -49,6 +49,7 @@ internal sealed class ParityTests
     private static readonly (string[] Modules, Type Facade)[] Places =
     [
         (["Creation", "Elementwise", "Moving", "Lookups", "Reductions", "Special", "Statistics", "Resizing", "Contractions", "Einsum", "Random"], typeof(Tensor)),
+        (["Linalg"], typeof(Linalg)),
     ];
 
     private static IEnumerable<string> Functions(string module)
