@@ -115,22 +115,26 @@ module internal Indices =
         | Integers xs -> xs
         | Floats _ -> raise (InvalidOperationException $"indices are integers, not {t.DType}")
 
-    let private check operation size taken (index: int64) =
+    /// The index, if `taken` elements from there on lie on an axis of `size`.
+    let check operation size taken (index: int64) =
         if index < 0L || index > int64 size - int64 taken then raise (IndexException(operation, index, size, taken))
         int index
+
+    /// The places of x[batches, outer, size, inner] that picks[batches, each] name, in row-major order.
+    let places (batches: int) (outer: int) (size: int) (inner: int) (picks: int[]) : int[] =
+        let each = picks.Length / max 1 batches
+        [| for b in 0 .. batches - 1 do
+               for o in 0 .. outer - 1 do
+                   for j in 0 .. each - 1 do
+                       let line = (b * outer + o) * size + picks[b * each + j]
+                       for i in 0 .. inner - 1 do
+                           line * inner + i |]
 
     /// The places of x that a gather reads, in the row-major order of its result.
     let private gathered operation axis batch (x: int[]) (t: Tensor) (indices: Array) : int[] =
         let chosen = integers t indices |> Array.map (check operation x[axis] 1)
         let count = Shape.count
-        let batches, outer, inner = count x[.. batch - 1], count x[batch .. axis - 1], count x[axis + 1 ..]
-        let each = count t.Shape[batch..]
-        [| for b in 0 .. batches - 1 do
-               for o in 0 .. outer - 1 do
-                   for j in 0 .. each - 1 do
-                       let line = (b * outer + o) * x[axis] + chosen[b * each + j]
-                       for i in 0 .. inner - 1 do
-                           line * inner + i |]
+        places (count x[.. batch - 1]) (count x[batch .. axis - 1]) x[axis] (count x[axis + 1 ..]) chosen
 
     let private box operation (x: int[]) (size: int[]) (starts: Tensor[]) (values: Array[]) =
         let starts = Array.map2 integers starts values |> Array.mapi (fun i s -> check operation x[i] size[i] s[0])

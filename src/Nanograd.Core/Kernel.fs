@@ -120,6 +120,8 @@ type Home =
     | Fresh of output: int
     /// At an offset (in bytes) of the program's arena.
     | Arena of offset: int64
+    /// In the memory of another buffer, of which this one is another state.
+    | SameAs of buffer: int
     /// Nowhere: nobody reads it.
     | Nowhere
 
@@ -144,23 +146,77 @@ type Carry =
     /// Row i of this output is what step i finds.
     | StackedBefore of output: int
 
+/// What is done to every line of an array along one axis.
+[<RequireQualifiedAccess>]
+type LineWork =
+    /// The first `count` of the sorted elements, and the positions they had (i64).
+    | Sort of descending: bool * count: int
+    /// The position (i64) of the largest or smallest element.
+    | ArgReduce of largest: bool
+    | CumSum of reverse: bool
+
+/// Work on the lines of source[outer, length, inner] along its middle axis.
+type Lines =
+    {
+        Work: LineWork
+        DType: DType
+        Source: int
+        /// Values and positions, or the one that there is.
+        Results: int[]
+        Outer: int
+        Length: int
+        Inner: int
+    }
+
+/// result[outer, l, inner] = the sum of source[outer, window, inner, i] where window and i meet l, window after window, from +0.
+type FoldWindows =
+    { DType: DType
+      Source: int
+      Result: int
+      Outer: int
+      Inner: int
+      Windows: int
+      Length: int
+      Window: Window }
+
+/// Raises unless all indices in a buffer lie where `taken` elements fit an axis of `size`. Comes before everything that relies on it.
+type Check = { Operation: string; Indices: int; Size: int; Taken: int }
+
+/// result = target[batches, outer, size, inner] with updates[batches, outer, count, inner] added at indices[batches, count], in order.
+type Scatter =
+    { DType: DType
+      Target: int
+      Indices: int
+      Updates: int
+      Result: int
+      Batches: int
+      Outer: int
+      Size: int
+      Inner: int
+      Count: int }
+
+/// result = target with a box of it replaced; one start for each axis.
+type Update =
+    { DType: DType
+      Target: int
+      Update: int
+      Starts: int[]
+      Result: int
+      Shape: int[]
+      Box: int[] }
+
 /// A program's unit of work.
 [<RequireQualifiedAccess; NoComparison>]
 type Kernel =
     | Loop of Loop
     | Product of Product
-    /// result = target with updates added at indices: [outer; axis; inner], indices [outer?; n], in order.
-    | Scatter of
-        target: int *
-        indices: int *
-        updates: int *
-        result: int *
-        sizes: struct (int * int * int * int) *
-        node: Tensor
+    | Lines of Lines
+    | Fold of FoldWindows
+    | Check of Check
+    | Scatter of Scatter
+    | Update of Update
     /// A plan that runs again and again, on moving slices.
     | Repeat of Repeat
-    /// A primitive that has no kernel of its own yet: the interpreter's row, on buffers. Shown as what it is.
-    | Reference of node: Tensor * operands: int[] * results: int[]
 
 /// A program of kernels over numbered buffers, in the order in which they run.
 and [<NoComparison>] Plan =
@@ -222,8 +278,11 @@ module Kernel =
                 |> Array.distinct
             struct (having Access.Read, having Access.Write)
         | Kernel.Product p -> struct ([| p.Left; p.Right |], [| p.Result |])
-        | Kernel.Scatter(target, indices, updates, result, _, _) ->
-            struct ([| target; indices; updates |], [| result |])
+        | Kernel.Lines l -> struct ([| l.Source |], l.Results)
+        | Kernel.Fold f -> struct ([| f.Source |], [| f.Result |])
+        | Kernel.Check c -> struct ([| c.Indices |], [||])
+        | Kernel.Scatter s -> struct ([| s.Target; s.Indices; s.Updates |], [| s.Result |])
+        | Kernel.Update u -> struct (Array.append [| u.Target; u.Update |] u.Starts, [| u.Result |])
         | Kernel.Repeat r ->
             let others =
                 r.Carries
@@ -235,16 +294,33 @@ module Kernel =
                     | Carry.StackedBefore _ -> None)
             let written = Array.concat [ r.Results; others; [| r.Scratch |] ] |> Array.filter (fun b -> b >= 0)
             struct (Array.distinct r.Operands, Array.distinct written)
-        | Kernel.Reference(_, operands, results) -> struct (operands, results)
 
-    /// May the kernel find an index out of range?
+    /// The operand that the result may take the place of, if nobody else needs it: then only what changes is written.
+    let replaces (k: Kernel) : struct (int * int) voption =
+        match k with
+        | Kernel.Scatter s when s.Target <> s.Updates && s.Target <> s.Indices -> ValueSome(struct (s.Target, s.Result))
+        | Kernel.Update u when u.Target <> u.Update && not (Array.contains u.Target u.Starts) ->
+            ValueSome(struct (u.Target, u.Result))
+        | Kernel.Scatter _
+        | Kernel.Update _
+        | Kernel.Loop _
+        | Kernel.Product _
+        | Kernel.Lines _
+        | Kernel.Fold _
+        | Kernel.Check _
+        | Kernel.Repeat _ -> ValueNone
+
+    /// May it find an index out of range?
     let rec mayFail (k: Kernel) =
         match k with
         | Kernel.Loop l -> l.Checks.Length > 0
-        | Kernel.Scatter _
-        | Kernel.Reference _ -> true
+        | Kernel.Check _ -> true
         | Kernel.Repeat r -> Array.exists mayFail r.Body.Kernels
-        | Kernel.Product _ -> false
+        | Kernel.Product _
+        | Kernel.Lines _
+        | Kernel.Fold _
+        | Kernel.Scatter _
+        | Kernel.Update _ -> false
 
     let private word (i: int) = "v" + string i
 
@@ -315,15 +391,29 @@ module Kernel =
         | Kernel.Product p ->
             let size (t: int[][]) = Shape.show (t |> Array.map Array.length)
             $"product b{p.Result}{size p.ResultOffsets} = b{p.Left}{size p.LeftOffsets} x b{p.Right}{size p.RightOffsets}: {p.Label}\n"
-        | Kernel.Scatter(t, i, u, r, _, _) -> $"scatter b{r} = b{t} + b{u} at b{i}\n"
+        | Kernel.Lines l ->
+            let work =
+                match l.Work with
+                | LineWork.Sort(descending, count) ->
+                    (if count < l.Length then $"first {count} of " else "")
+                    + (if descending then "descending" else "ascending")
+                | LineWork.ArgReduce largest -> if largest then "argMax" else "argMin"
+                | LineWork.CumSum reverse -> if reverse then "cumSum from the end" else "cumSum"
+            $"lines b{Shape.show l.Results} = {work} b{l.Source}{Shape.show [| l.Outer; l.Length; l.Inner |]} {l.DType}\n"
+        | Kernel.Fold f ->
+            let w = f.Window
+            $"fold b{f.Result}{Shape.show [| f.Outer; f.Length; f.Inner |]} = b{f.Source}, {f.Windows} windows of {w.Size} (step {w.Step}, dilation {w.Dilation})\n"
+        | Kernel.Check c -> $"check b{c.Indices}: {c.Operation} of {c.Taken} on an axis of {c.Size}\n"
+        | Kernel.Scatter s ->
+            $"scatter b{s.Result} = b{s.Target}{Shape.show [| s.Batches; s.Outer; s.Size; s.Inner |]} + b{s.Updates} at b{s.Indices}[{s.Count}]\n"
+        | Kernel.Update u ->
+            $"update b{u.Result} = b{u.Target}{Shape.show u.Shape} with b{u.Update}{Shape.show u.Box} at b{Shape.show u.Starts}\n"
         | Kernel.Repeat r ->
             let indent (text: string) = "  | " + text.TrimEnd('\n').Replace("\n", "\n  | ") + "\n"
             let direction = if r.Reverse then " from the last" else ""
             $"repeat {r.Length} times{direction} {r.Label}: b{Shape.show r.Results} of b{Shape.show r.Operands}, "
             + $"carries {showCarries r.Carries}, arena {showScratch r.Scratch}\n"
             + String.Join("", r.Body.Kernels |> Array.map (show >> indent))
-        | Kernel.Reference(node, operands, results) ->
-            $"reference {Print.name node} b{Shape.show results} of b{Shape.show operands}\n"
 
     /// Checks a nest's rules: operands come before uses, types fit, levels are consistent, stores go to written arguments. Returns what is wrong.
     let check (n: Nest) : string list =

@@ -1,7 +1,6 @@
 namespace Nanograd
 
 open System
-open System.Collections.Generic
 
 /// What a plan of kernels means, said slowly: every value of a nest is an array over all positions of its loops. Compilers of kernels are
 /// tested against it, and it against the interpreter.
@@ -96,17 +95,32 @@ module KernelEvaluator =
                                 z[start + row + column] <- Sums.contract n p.LeftOffsets[2].Length left right)))
                     z }
 
-    let private reference (node: Tensor) (operands: Array[]) : Array[] =
-        let variables = node.Inputs |> Array.mapi (fun i t -> Op.input ("r" + string i) t.DType t.Shape)
-        let bindings = Dictionary<Hash, Storage>()
-        Array.iter2 (fun (v: Tensor) x -> bindings[v.Hash] <- Elements.toStorage v.DType x) variables operands
-        let again = Op.rebuild node variables
-        let outputs =
-            match node.Op with
-            | Op.Sort _
-            | Op.TopK _ -> Op.items again
-            | _ -> [| again |]
-        Interpreter.evaluate bindings outputs |> Array.map Elements.ofStorage
+    let private lines (l: Lines) (x: Array) : Array[] =
+        let shape = [| l.Outer; l.Length; l.Inner |]
+        match l.Work with
+        | LineWork.Sort(descending, count) ->
+            let values = Order.sort l.DType shape 1 descending x
+            let kept = Places.ofBox shape [| 0; 0; 0 |] [| 1; 1; 1 |] [| l.Outer; count; l.Inner |]
+            [| Elements.pick l.DType values[0] kept; Elements.pick DType.I64 values[1] kept |]
+        | LineWork.ArgReduce largest -> [| Order.argReduce l.DType shape largest 1 x |]
+        | LineWork.CumSum reverse -> [| Compute.cumSum 1 reverse l.DType shape x |]
+
+    let private zeros (d: DType) (count: int) = Elements.narrow d (Integers(Array.zeroCreate count))
+
+    let private fold (f: FoldWindows) (x: Array) : Array =
+        let shape = [| f.Outer; f.Length; f.Inner |]
+        let unfolded = [| f.Outer; f.Windows; f.Inner; f.Window.Size |]
+        let places = Places.ofWindows { f.Window with Axis = 1 } shape unfolded
+        Elements.addAt f.DType (zeros f.DType (Shape.count shape)) places x
+
+    let private scatter (s: Scatter) (indices: DType) (buffers: Array[]) : Array =
+        let picks = integers indices buffers[s.Indices] |> Array.map int
+        let places = Indices.places s.Batches s.Outer s.Size s.Inner picks
+        Elements.addAt s.DType buffers[s.Target] places buffers[s.Updates]
+
+    let private update (u: Update) (starts: int[]) (buffers: Array[]) : Array =
+        let places = Places.ofBox u.Shape starts (Array.create u.Shape.Length 1) u.Box
+        Elements.put u.DType buffers[u.Target] places buffers[u.Update]
 
     /// Runs a plan on the elements of its inputs.
     let rec private execute (plan: Plan) (inputs: Array[]) : Array[] =
@@ -130,14 +144,18 @@ module KernelEvaluator =
                             (positions l.Extents l.Operands[a].Form)
                             computed[v]
             | Kernel.Product p -> buffers[p.Result] <- product p buffers
-            | Kernel.Scatter(target, indices, updates, result, _, node) ->
-                buffers[result] <- (reference node [| buffers[target]; buffers[indices]; buffers[updates] |]).[0]
+            | Kernel.Lines l -> Array.iter2 (fun b x -> buffers[b] <- x) l.Results (lines l buffers[l.Source])
+            | Kernel.Fold f -> buffers[f.Result] <- fold f buffers[f.Source]
+            | Kernel.Check c ->
+                for i in integers plan.Buffers[c.Indices].DType buffers[c.Indices] do
+                    Indices.check c.Operation c.Size c.Taken i |> ignore
+            | Kernel.Scatter s -> buffers[s.Result] <- scatter s plan.Buffers[s.Indices].DType buffers
+            | Kernel.Update u ->
+                let start b = int (integers plan.Buffers[b].DType buffers[b]).[0]
+                buffers[u.Result] <- update u (Array.map start u.Starts) buffers
             | Kernel.Repeat r ->
                 let computed = repeat r (r.Operands |> Array.map (fun b -> buffers[b]))
                 Array.iter2 (fun b x -> if b >= 0 then buffers[b] <- x) r.Results computed
-            | Kernel.Reference(node, operands, results) ->
-                let computed = reference node (operands |> Array.map (fun b -> buffers[b]))
-                Array.iter2 (fun b x -> buffers[b] <- x) results computed
         plan.Results |> Array.map (fun b -> buffers[b])
 
     /// The final carries and the stacked outputs of a loop.

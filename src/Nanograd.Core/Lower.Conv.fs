@@ -82,7 +82,9 @@ module internal LowerConv =
     /// is cut evenly; what is left over of it is a second cut.
     let private cut (positions: Positions[]) (limit: int) : struct (Positions[] * Positions[])[] =
         let mutable size, first = 1, positions.Length
-        while first > 0 && size * positions[first - 1].InX.Length <= limit do
+        // Several images only where one has too few positions to fill tiles: the result is written best in long runs.
+        let fits () = size * positions[first - 1].InX.Length <= limit && (first > 1 || size < 192)
+        while first > 0 && fits () do
             first <- first - 1
             size <- size * positions[first].InX.Length
         if first = 0 then
@@ -90,7 +92,8 @@ module internal LowerConv =
         else
             let axis = positions[first - 1]
             let extent = axis.InX.Length
-            let each = max 1 (min extent (limit / size))
+            let wanted = if first > 1 then limit else min limit (max size 256)
+            let each = max 1 (min extent (wanted / size))
             let each = ceilDiv extent (ceilDiv extent each)
             let whole = extent / each
             let part from count =

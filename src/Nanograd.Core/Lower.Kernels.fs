@@ -33,15 +33,78 @@ module internal OwnKernels =
                       Label = Shape.describe x + " . " + Shape.describe y }
             )
 
-    let private reference (p: Planner) (t: Tensor) =
-        let operands = t.Inputs |> Array.map p.Realise
-        let results =
-            Op.results t |> Array.map (fun (dtype, shape) -> p.NewBuffer(dtype, Shape.count shape, Place.Temporary))
-        p.Kernels.Add(Kernel.Reference(t, operands, results))
-        match t.Op with
-        | Op.Sort _
-        | Op.TopK _ -> p.KeepAll(t, results)
-        | _ -> p.Keep(t, results[0])
+    let private lines (p: Planner) (t: Tensor) (work: LineWork) (axis: int) (results: (DType * int)[]) : int[] =
+        let x = t.Inputs[0]
+        let source = p.Realise x
+        let results = results |> Array.map (fun (dtype, count) -> p.NewBuffer(dtype, count, Place.Temporary))
+        if t.Count > 0 then
+            p.Kernels.Add(
+                Kernel.Lines
+                    { Work = work
+                      DType = x.DType
+                      Source = source
+                      Results = results
+                      Outer = Shape.count x.Shape[.. axis - 1]
+                      Length = x.Shape[axis]
+                      Inner = Shape.count x.Shape[axis + 1 ..] }
+            )
+        results
+
+    let private fold (p: Planner) (t: Tensor) (w: Window) (length: int) =
+        let x = t.Inputs[0]
+        let source = p.Realise x
+        let target = p.Temporary t
+        if t.Count > 0 then
+            p.Kernels.Add(
+                Kernel.Fold
+                    { DType = t.DType
+                      Source = source
+                      Result = target
+                      Outer = Shape.count t.Shape[.. w.Axis - 1]
+                      Inner = Shape.count t.Shape[w.Axis + 1 ..]
+                      Windows = x.Shape[w.Axis]
+                      Length = length
+                      Window = w }
+            )
+
+    /// Checks come as early as their indices are known, so that nothing is lost when they fail.
+    let private check (p: Planner) operation (indices: int) size taken =
+        p.Kernels.Add(Kernel.Check { Operation = operation; Indices = indices; Size = size; Taken = taken })
+
+    let private scatter (p: Planner) (t: Tensor) axis batch =
+        let x, picks = t.Inputs[0], t.Inputs[1]
+        let indices = p.Realise picks
+        check p "scatterAdd" indices x.Shape[axis] 1
+        let target, updates = p.Realise x, p.Realise t.Inputs[2]
+        p.Kernels.Add(
+            Kernel.Scatter
+                { DType = t.DType
+                  Target = target
+                  Indices = indices
+                  Updates = updates
+                  Result = p.Temporary t
+                  Batches = Shape.count x.Shape[.. batch - 1]
+                  Outer = Shape.count x.Shape[batch .. axis - 1]
+                  Size = x.Shape[axis]
+                  Inner = Shape.count x.Shape[axis + 1 ..]
+                  Count = Shape.count picks.Shape[batch..] }
+        )
+
+    let private update (p: Planner) (t: Tensor) =
+        let x, box = t.Inputs[0], t.Inputs[1]
+        let starts = t.Inputs[2..] |> Array.map p.Realise
+        starts |> Array.iteri (fun i b -> check p "dynamicUpdate" b x.Shape[i] box.Shape[i])
+        let target, source = p.Realise x, p.Realise box
+        p.Kernels.Add(
+            Kernel.Update
+                { DType = t.DType
+                  Target = target
+                  Update = source
+                  Starts = starts
+                  Result = p.Temporary t
+                  Shape = x.Shape
+                  Box = box.Shape }
+        )
 
     /// Adds the kernels of one such expression, whose operands are in memory. `bodyOf` lowers the bodies of loops.
     let add (p: Planner) (bodyOf: Scan -> LoopKernel.Body) (t: Tensor) =
@@ -57,19 +120,18 @@ module internal OwnKernels =
                 at <- at + x.Shape[axis]
         | Op.Movement(Movement.Pad _) -> p.Padded t |> ignore
         | Op.Conv c -> LowerConv.add p c t
-        | Op.Indexing(Indexing.ScatterAdd(0, 0)) ->
-            let x, picks, updates = p.Realise t.Inputs[0], p.Realise t.Inputs[1], p.Realise t.Inputs[2]
-            let inner = t.Count / max 1 t.Shape[0]
-            p.Kernels.Add(
-                Kernel.Scatter(x, picks, updates, p.Temporary t, struct (t.Shape[0], t.Inputs[1].Count, inner, 0), t)
-            )
-        // No kernel of their own yet: the interpreter's row, shown as `reference`.
-        | Op.Movement(Movement.Fold _)
-        | Op.Indexing(Indexing.ScatterAdd _ | Indexing.DynamicUpdate)
-        | Op.ArgReduce _
-        | Op.CumSum _
-        | Op.Sort _
-        | Op.TopK _ -> reference p t
+        | Op.Indexing(Indexing.ScatterAdd(axis, batch)) -> scatter p t axis batch
+        | Op.Indexing Indexing.DynamicUpdate -> update p t
+        | Op.Movement(Movement.Fold(w, length)) -> fold p t w length
+        | Op.ArgReduce(largest, axis) ->
+            p.Keep(t, (lines p t (LineWork.ArgReduce largest) axis [| DType.I64, t.Count |]).[0])
+        | Op.CumSum(axis, reverse) -> p.Keep(t, (lines p t (LineWork.CumSum reverse) axis [| t.DType, t.Count |]).[0])
+        | Op.Sort(axis, descending) ->
+            let count = t.Shape[axis]
+            p.KeepAll(t, lines p t (LineWork.Sort(descending, count)) axis [| t.DType, t.Count; DType.I64, t.Count |])
+        | Op.TopK k ->
+            let work = LineWork.Sort(true, k)
+            p.KeepAll(t, lines p t work (t.Rank - 1) [| t.DType, t.Count; DType.I64, t.Count |])
         // Nests compute these, or the graph was prepared so that they do not occur.
         | Op.Literal _
         | Op.Input _

@@ -85,7 +85,7 @@ module internal LoopKernel =
             | Rows.Before j -> Carry.StackedBefore j
             | Rows.Absent ->
                 let found, left = inputBuffer b.Plan (s.Captured + k), b.Plan.Results[k]
-                if s.Length = 1 || MemoryPlan.mayShare b.Plan found left then
+                if s.Length = 1 || MemoryPlan.mayShare b.Plan b.Memory found left then
                     Carry.InPlace
                 else
                     Carry.Alternating(temporary s.Body.Params[s.Captured + k])

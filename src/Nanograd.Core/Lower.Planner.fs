@@ -23,16 +23,20 @@ type internal Planner(inputs: Tensor[], isFree: HashSet<Hash>) =
 
     do inputs |> Array.iteri (fun i t -> home[t.Hash] <- newBuffer t.DType t.Count (Place.Input i))
 
-    let memory (t: Tensor) : int voption =
+    /// Reshaped, the elements of a buffer are the same in the same order.
+    let rec memory (t: Tensor) : int voption =
         match t.Op with
         | Op.Item i ->
             (match calls.TryGetValue t.Inputs[0].Hash with
              | true, results -> ValueSome results[i]
              | _ -> ValueNone)
         | _ ->
-            (match home.TryGetValue t.Hash with
-             | true, b -> ValueSome b
-             | _ -> ValueNone)
+            match home.TryGetValue t.Hash with
+            | true, b -> ValueSome b
+            | _ ->
+                match t.Op with
+                | Op.Movement Movement.Reshape -> memory t.Inputs[0]
+                | _ -> ValueNone
 
     member _.Buffers = buffers
     member _.Kernels = kernels

@@ -146,6 +146,22 @@ module Lower =
             )
             target
 
+    /// Checks move up to where their indices are computed.
+    let private checksFirst (kernels: Kernel[]) : Kernel[] =
+        let result = List<Kernel>()
+        for kernel in kernels do
+            match kernel with
+            | Kernel.Check c ->
+                let writes k =
+                    let struct (_, written) = Kernel.touches k
+                    Array.contains c.Indices written
+                let mutable place = 1 + result.FindLastIndex(fun k -> writes k)
+                while place < result.Count && result[place].IsCheck do
+                    place <- place + 1
+                result.Insert(place, kernel)
+            | _ -> result.Add kernel
+        result.ToArray()
+
     let rec private planWith (bodies: Dictionary<Hash, LoopKernel.Body>) (inputs: Tensor[]) (outputs: Tensor[]) : Plan =
         let outputs, order = prepare outputs
         let isFree = Schedule.free order
@@ -167,7 +183,7 @@ module Lower =
             | Work.Single t -> OwnKernels.add planner bodyOf t
         let results = outputs |> Array.mapi (fun i o -> result planner o i)
         { Buffers = planner.Buffers.ToArray()
-          Kernels = planner.Kernels.ToArray()
+          Kernels = checksFirst (planner.Kernels.ToArray())
           Results = results }
 
     /// The plan that computes `outputs` from `inputs` (variables).

@@ -114,8 +114,11 @@ let ``every loop nest of a plan obeys the rules of the kernel language`` (p: Wil
             | wrong -> failwith (String.Join("; ", wrong) + "\n" + Kernel.show kernel)
         | Kernel.Repeat r -> Array.iter check r.Body.Kernels
         | Kernel.Product _
+        | Kernel.Lines _
+        | Kernel.Fold _
+        | Kernel.Check _
         | Kernel.Scatter _
-        | Kernel.Reference _ -> ()
+        | Kernel.Update _ -> ()
     Array.iter check (Lower.plan inputs outputs).Kernels
 
 /// The kernels of a plan, run by the slow evaluator of the kernel language, against the interpreter.

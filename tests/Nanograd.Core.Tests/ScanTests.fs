@@ -187,8 +187,11 @@ let rec private products (isInside: bool) (p: Nanograd.Plan) : int =
         | Kernel.Product _ -> if isInside then 1 else 0
         | Kernel.Repeat r -> products true r.Body
         | Kernel.Loop _
+        | Kernel.Lines _
+        | Kernel.Fold _
+        | Kernel.Check _
         | Kernel.Scatter _
-        | Kernel.Reference _ -> 0)
+        | Kernel.Update _ -> 0)
 
 [<Test>]
 let ``of a recurrent network only the recurrent product stays in the loop`` () =

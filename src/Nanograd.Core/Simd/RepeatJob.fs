@@ -72,6 +72,7 @@ type internal RepeatJob(repeat: Repeat, outer: nativeint[], prepare: Nanograd.Pl
             | Home.Input _
             | Home.InPlace _
             | Home.Fresh _
+            | Home.SameAs _
             | Home.Nowhere -> ()
         for i in 0 .. repeat.Captured - 1 do
             inner[inputs[i]] <- outer[repeat.Operands[i]]
@@ -85,6 +86,19 @@ type internal RepeatJob(repeat: Repeat, outer: nativeint[], prepare: Nanograd.Pl
             | Carry.Alternating _
             | Carry.InPlace -> ()
 
+    /// Other states of buffers, after those have their addresses.
+    let states =
+        repeat.Memory.Homes
+        |> Array.indexed
+        |> Array.choose (fun (b, home) ->
+            match home with
+            | Home.SameAs other -> Some(struct (b, other))
+            | Home.Input _
+            | Home.InPlace _
+            | Home.Fresh _
+            | Home.Arena _
+            | Home.Nowhere -> None)
+
     member _.Run() =
         start ()
         for step in 0 .. repeat.Length - 1 do
@@ -92,5 +106,7 @@ type internal RepeatJob(repeat: Repeat, outer: nativeint[], prepare: Nanograd.Pl
                 inner[b] <- address buffer size step
             for k in 0 .. repeat.Carried - 1 do
                 placeCarry step k
+            for struct (b, other) in states do
+                inner[b] <- inner[other]
             for kernel in kernels do
                 kernel.Invoke()
