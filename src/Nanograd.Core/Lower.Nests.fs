@@ -235,3 +235,31 @@ type internal NestBuilder(kind: NestKind, extents: int[], fixedAxes: int, memory
           Scalars = scalars.ToArray()
           Checks = checks.ToArray()
           Label = label }
+
+/// The order of loops.
+[<RequireQualifiedAccess>]
+module internal LoopOrder =
+    /// Shorter rows than this cost more than strides do.
+    let private short = 12
+
+    /// Where nothing is folded, loops may run in any order. A long one becomes the innermost if that is short: the one along
+    /// which all accesses together stay nearest.
+    let better (l: Loop) : int[] voption =
+        let last = l.Extents.Length - 1
+        let folds =
+            l.Nest.Values
+            |> Array.exists (fun v ->
+                match v.Term with
+                | Term.Reduced _ -> true
+                | _ -> false)
+        if folds || last < 1 || l.Extents[last] >= short then
+            ValueNone
+        else
+            let reach d =
+                l.Operands |> Array.sumBy (fun o -> if o.Buffer < 0 then 0L else abs (int64 o.Form.Strides[d]))
+            let long = [| 0 .. last - 1 |] |> Array.filter (fun d -> l.Extents[d] >= 16)
+            if long.Length = 0 then
+                ValueNone
+            else
+                let inner = Array.minBy reach long
+                ValueSome(Array.append (Array.filter ((<>) inner) [| 0..last |]) [| inner |])

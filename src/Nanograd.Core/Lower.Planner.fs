@@ -53,27 +53,43 @@ type internal Planner(inputs: Tensor[], isFree: HashSet<Hash>) =
         home[t.Hash] <- b
         b
 
-    /// Builds a nest, splitting axes and copying views until every access is a form.
+    /// Builds a nest, splitting axes and copying views until every access is a form. `build` gets the extents of the loops and the
+    /// row-major index as a form over them.
     member p.Nest
-        (kind, extents: int[], fixedAxes, computes: HashSet<Hash>, build: NestBuilder -> int[] -> unit, label)
+        (kind, extents: int[], fixedAxes, computes: HashSet<Hash>, build: NestBuilder -> int[] -> Form -> unit, label)
         =
         let mayCompute (t: Tensor) = computes.Contains t.Hash || isFreeOf t || Form.isView t
-        let rec attempt (extents: int[]) tries =
+        let rec attempt (extents: int[]) (whole: Form) tries : Loop =
             if tries > 200 then invalidOp $"lower: {label} keeps asking for other loops (this is a mistake in Nanograd)"
             let b = NestBuilder(kind, extents, fixedAxes, memory, mayCompute)
             let next =
                 try
-                    build b extents
+                    build b extents whole
                     None
                 with
-                | SplitAxis(axis, inner) -> Some(Form.splitExtents axis inner extents)
+                | SplitAxis(axis, inner) ->
+                    let extents = Form.splitExtents axis inner extents
+                    let whole = Form.split axis inner whole
+                    Some(
+                        extents,
+                        { whole with
+                            Strides = Array.map2 (fun s e -> if e = 1 then 0 else s) whole.Strides extents }
+                    )
                 | NeedsCopy t ->
                     p.Realise t |> ignore
-                    Some extents
+                    Some(extents, whole)
             match next with
-            | Some extents -> attempt extents (tries + 1)
-            | None -> kernels.Add(Kernel.Loop(b.Finish label))
-        if Array.forall (fun e -> e > 0) extents then attempt extents 0
+            | Some(extents, whole) -> attempt extents whole (tries + 1)
+            | None -> b.Finish label
+        if Array.forall (fun e -> e > 0) extents then
+            let loop = attempt extents (Form.identity extents) 0
+            let loop =
+                match LoopOrder.better loop with
+                | ValueSome order when fixedAxes = 0 ->
+                    let along (xs: int[]) = order |> Array.map (fun d -> xs[d])
+                    attempt (along loop.Extents) { Offset = 0; Strides = along (Form.identity loop.Extents).Strides } 0
+                | _ -> loop
+            kernels.Add(Kernel.Loop loop)
 
     /// A buffer with the elements of `t` in row-major order.
     member p.Realise(t: Tensor) : int =
@@ -94,9 +110,7 @@ type internal Planner(inputs: Tensor[], isFree: HashSet<Hash>) =
                 [| length |],
                 0,
                 itself,
-                (fun b extents ->
-                    let f = Form.identity extents
-                    b.Store(b.Lower(t, f), target, f)),
+                (fun b _ f -> b.Store(b.Lower(t, f), target, f)),
                 Print.name t
             )
             home[t.Hash] <- target
@@ -137,8 +151,7 @@ type internal Planner(inputs: Tensor[], isFree: HashSet<Hash>) =
 
     /// Writes `x` into a region of `target`: element i along each axis stands at low + i * step.
     member p.Place(x: Tensor, target: int, shape: int[], low: int[], step: int[]) =
-        let build (b: NestBuilder) (extents: int[]) =
-            let whole = Form.identity extents
+        let build (b: NestBuilder) (extents: int[]) (whole: Form) =
             match Form.indices extents x.Shape whole with
             | Error(Mapped.Split(axis, inner)) -> raise (SplitAxis(axis, inner))
             | Error _ -> invalidOp "lower: a contiguous tensor has indices"

@@ -7,6 +7,23 @@ open System.Collections.Generic
 module Lower =
     // ---- preparing the graph: calls inlined, reductions in the two forms that nests have
 
+    /// Windows that do not overlap go back side by side: nothing is added up, but +0 to each element.
+    let private sideBySide (t: Tensor) (w: Window) (length: int) : Tensor =
+        let x, axis = t.Inputs[0], w.Axis
+        let last = x.Rank - 1
+        let zero = Op.constant (Constant.ofInt t.DType 0L)
+        let only a v = Array.init x.Rank (fun i -> if i = a then v else 0)
+        let fitted (axis: int) (length: int) (y: Tensor) =
+            let none = Array.zeroCreate y.Rank
+            let high = Array.init y.Rank (fun i -> if i = axis then max 0 (length - y.Shape[i]) else 0)
+            let padded = Op.pad none high none zero y
+            let stops = Array.init y.Rank (fun i -> if i = axis then length else y.Shape[i])
+            Op.slice none stops (Array.create y.Rank 1) padded
+        let steps = Op.pad (Array.zeroCreate x.Rank) (only last (w.Step - w.Size)) (Array.zeroCreate x.Rank) zero x
+        let moved = Op.permute (Array.concat [ [| 0..axis |]; [| last |]; [| axis + 1 .. last - 1 |] ]) steps
+        let shape = t.Shape |> Array.mapi (fun i e -> if i = axis then x.Shape[axis] * w.Step else e)
+        Op.binary Binary.Add zero (fitted axis length (Op.reshape shape moved))
+
     let private canonical (t: Tensor) : Tensor option =
         match t.Op with
         | Op.Reduce(r, axes) ->
@@ -30,6 +47,8 @@ module Lower =
                 Some(Op.reduce r [ before.Length .. before.Length + axes.Length - 1 ] moved)
             else
                 None
+        | Op.Movement(Movement.Fold(w, length)) when w.Dilation = 1 && w.Step >= w.Size && t.Count > 0 ->
+            Some(sideBySide t w length)
         | Op.Dot d when d.LeftSum |> Array.exists (fun a -> t.Inputs[0].Shape[a] = 0) ->
             Some(Op.broadcast t.Shape (Op.constant (Constant.ofInt t.DType 0L)))
         | Op.Item i ->
@@ -74,8 +93,7 @@ module Lower =
         let computes = HashSet<Hash>(members |> Seq.map (fun m -> m.Hash))
         let wanted = members |> Array.filter (fun m -> stored.Contains m.Hash)
         let targets = wanted |> Array.map (fun m -> m, p.NewBuffer(m.DType, m.Count, Place.Temporary))
-        let build (b: NestBuilder) (extents: int[]) =
-            let whole = Form.identity extents
+        let build (b: NestBuilder) (extents: int[]) (whole: Form) =
             for m, target in targets do
                 let perRow = r > 1 && m.Count * r = elements
                 let f =
@@ -104,8 +122,7 @@ module Lower =
                 [| product x.Shape[.. first - 1]; product x.Shape[first..last]; product x.Shape[last + 1 ..] |]
             let computes = HashSet<Hash>(inside |> Seq.map (fun m -> m.Hash))
             let target = p.NewBuffer(t.DType, t.Count, Place.Temporary)
-            let build (b: NestBuilder) (extents: int[]) =
-                let whole = Form.identity extents
+            let build (b: NestBuilder) (extents: int[]) (whole: Form) =
                 let n = extents.Length
                 let columns, length = extents[n - 1], extents[n - 2]
                 let strides =
@@ -139,9 +156,7 @@ module Lower =
                 [| t.Count |],
                 0,
                 HashSet(),
-                (fun b extents ->
-                    let f = Form.identity extents
-                    b.Store(b.Lower(t, f), target, f)),
+                (fun b _ f -> b.Store(b.Lower(t, f), target, f)),
                 "result"
             )
             target
