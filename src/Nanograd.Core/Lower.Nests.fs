@@ -239,11 +239,19 @@ type internal NestBuilder(kind: NestKind, extents: int[], fixedAxes: int, memory
 /// The order of loops.
 [<RequireQualifiedAccess>]
 module internal LoopOrder =
-    /// Shorter rows than this cost more than strides do.
-    let private short = 12
+    /// Machine cycles of one element, roughly: a row's start is shared by its elements; elements that do not lie side by side
+    /// are moved one by one, and those of long rows that lie far apart come from far away each time.
+    let private cost (l: Loop) (d: int) =
+        let extent = l.Extents[d]
+        let access (o: Operand) =
+            let stride = if o.Buffer < 0 then 1 else abs o.Form.Strides[d]
+            if stride <= 1 then 0.2
+            elif stride < 16 then 1.5
+            elif extent <= 1024 then 3.0
+            else 15.0
+        100.0 / float extent + Array.sumBy access l.Operands
 
-    /// Where nothing is folded, loops may run in any order. A long one becomes the innermost if that is short: the one along
-    /// which all accesses together stay nearest.
+    /// Where nothing is folded, loops may run in any order: the innermost should be the one that costs least.
     let better (l: Loop) : int[] voption =
         let last = l.Extents.Length - 1
         let folds =
@@ -252,14 +260,11 @@ module internal LoopOrder =
                 match v.Term with
                 | Term.Reduced _ -> true
                 | _ -> false)
-        if folds || last < 1 || l.Extents[last] >= short then
+        if folds || last < 1 || l.Extents[last] >= 16 then
             ValueNone
         else
-            let reach d =
-                l.Operands |> Array.sumBy (fun o -> if o.Buffer < 0 then 0L else abs (int64 o.Form.Strides[d]))
-            let long = [| 0 .. last - 1 |] |> Array.filter (fun d -> l.Extents[d] >= 16)
-            if long.Length = 0 then
+            let inner = Array.minBy (cost l) (Array.rev [| 0..last |])
+            if inner = last then
                 ValueNone
             else
-                let inner = Array.minBy reach long
                 ValueSome(Array.append (Array.filter ((<>) inner) [| 0..last |]) [| inner |])

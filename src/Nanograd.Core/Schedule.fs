@@ -171,6 +171,24 @@ module Schedule =
                 let extents = [| g.Elements / r; r |]
                 follow extents 1 (Form.identity extents) chain
 
+        /// Can these views of another kernel's result be read row by row, the rows staying whole? Otherwise they would be copied.
+        let readable (g: Group) (chain: Tensor list) =
+            let r = g.RowLength
+            let rec follow (extents: int[]) (f: Form) (chain: Tensor list) =
+                match chain with
+                | [] -> true
+                | v :: rest ->
+                    match Form.follow extents v f with
+                    | Mapped.To next -> follow extents next rest
+                    | Mapped.Impossible -> true // copied in any case
+                    | Mapped.Split(axis, _) when axis = extents.Length - 1 -> false
+                    | Mapped.Split(axis, inner) ->
+                        follow (Form.splitExtents axis inner extents) (Form.split axis inner f) chain
+            r <= 1
+            || List.isEmpty chain
+            || chain.Head.Count <> g.Elements
+            || (let extents = [| g.Elements / r; r |] in follow extents (Form.identity extents) chain)
+
         /// Too few rows to share among cores: elementwise work must not be tied to such a reduction.
         let narrow (g: Group) = g.RowLength > 0 && g.Elements / g.RowLength < 8 && g.Elements > 4096
 
@@ -227,8 +245,8 @@ module Schedule =
                            not (readsFromMemory t)
                            && aligned g reader chain operand
                            && not (operand && not row && narrow g)
-                       | true, other -> not (groups[other].Before.Contains g.Number)
-                       | _ -> true)
+                       | true, other -> not (groups[other].Before.Contains g.Number) && readable g chain
+                       | _ -> readable g chain)
 
         /// Would rows of this length keep every member beside what it reads? Rows stay whole, so views that were fine before may not be.
         let staysAligned (g: Group) (rowLength: int) =
@@ -246,7 +264,7 @@ module Schedule =
                                 (perRow.Contains m.Hash && not (isRowReduction m))
                                 chain
                                 (perRow.Contains s.Hash)
-                        | _ -> true))
+                        | _ -> readable g chain))
             g.RowLength <- saved
             fine
 

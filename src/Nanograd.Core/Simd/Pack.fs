@@ -138,19 +138,23 @@ type Pack private () =
         Vector128.Store(Pack.Low(r0, r1), doublesAt target)
         Vector128.Store(Pack.High(r0, r1), doublesAt (target + row))
 
-    /// Sixteen bytes of each of four columns, side by side.
-    static member inline private Four(s: nativeint, apart: nativeint) =
-        let low = Vector256.Create(Vector128.Load(floatsAt s), Vector128.Load(floatsAt (s + apart)))
-        let s = s + apart + apart
-        let high = Vector256.Create(Vector128.Load(floatsAt s), Vector128.Load(floatsAt (s + apart)))
+    /// Sixteen bytes of each of four columns, `ahead` bytes from their starts, side by side.
+    static member inline private Four(s0: nativeint, s1: nativeint, s2: nativeint, s3: nativeint, ahead: nativeint) =
+        let low = Vector256.Create(Vector128.Load(floatsAt (s0 + ahead)), Vector128.Load(floatsAt (s1 + ahead)))
+        let high = Vector256.Create(Vector128.Load(floatsAt (s2 + ahead)), Vector128.Load(floatsAt (s3 + ahead)))
         Vector512.Create(low, high)
 
-    /// Four k of sixteen 4-byte columns, `step` bytes apart: transposed within each 128-bit lane, which holds four columns.
-    static member inline private Wide4(s: nativeint, step: nativeint, target: nativeint, row: nativeint) =
-        let apart = step * 4n
-        let r0, r1 = Pack.Four(s, apart), Pack.Four(s + step, apart)
-        let s = s + step + step
-        let r2, r3 = Pack.Four(s, apart), Pack.Four(s + step, apart)
+    /// The column `first` and those `apart` from it.
+    static member inline private Four(starts: nativeptr<nativeint>, first: int, apart: int, ahead: nativeint) =
+        let at k = NativePtr.get starts (first + k * apart)
+        Pack.Four(at 0, at 1, at 2, at 3, ahead)
+
+    /// Four k of sixteen 4-byte columns: transposed within each 128-bit lane, which holds four columns.
+    static member inline private Wide4
+        (starts: nativeptr<nativeint>, ahead: nativeint, target: nativeint, row: nativeint)
+        =
+        let r0, r1 = Pack.Four(starts, 0, 4, ahead), Pack.Four(starts, 1, 4, ahead)
+        let r2, r3 = Pack.Four(starts, 2, 4, ahead), Pack.Four(starts, 3, 4, ahead)
         let t0, t1 = Avx512F.UnpackLow(r0, r1).AsDouble(), Avx512F.UnpackHigh(r0, r1).AsDouble()
         let t2, t3 = Avx512F.UnpackLow(r2, r3).AsDouble(), Avx512F.UnpackHigh(r2, r3).AsDouble()
         Vector512.Store(Avx512F.UnpackLow(t0, t2), doublesAt target)
@@ -159,10 +163,12 @@ type Pack private () =
         Vector512.Store(Avx512F.UnpackLow(t1, t3), doublesAt target)
         Vector512.Store(Avx512F.UnpackHigh(t1, t3), doublesAt (target + row))
 
-    /// Two k of eight 8-byte columns, `step` bytes apart.
-    static member inline private Wide2(s: nativeint, step: nativeint, target: nativeint, row: nativeint) =
-        let apart = step * 2n
-        let r0, r1 = Pack.Four(s, apart).AsDouble(), Pack.Four(s + step, apart).AsDouble()
+    /// Two k of eight 8-byte columns.
+    static member inline private Wide2
+        (starts: nativeptr<nativeint>, ahead: nativeint, target: nativeint, row: nativeint)
+        =
+        let r0 = Pack.Four(starts, 0, 2, ahead).AsDouble()
+        let r1 = Pack.Four(starts, 1, 2, ahead).AsDouble()
         Vector512.Store(Avx512F.UnpackLow(r0, r1), doublesAt target)
         Vector512.Store(Avx512F.UnpackHigh(r0, r1), doublesAt (target + row))
 
@@ -233,31 +239,34 @@ type Pack private () =
 
         Pack.Elements(source, across, j, j1, count, target + nativeint ((j - j0) * 8), row, 8)
 
-    /// As Transpose4 and Transpose8, 64 bytes of columns at a time where they are evenly spaced; the number of columns done.
+    /// As Transpose4 and Transpose8, 64 bytes of columns at a time; the number of columns done.
     [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member private TransposeWide
         (source: nativeint, across: Axis, j0: int, j1: int, count: int, target, row: nativeint, size)
         =
-        if not Avx512F.IsSupported || not across.IsRegular || not Vector512.IsHardwareAccelerated then
+        if not Avx512F.IsSupported || not Vector512.IsHardwareAccelerated then
             0
         else
             let columns, square = 64 / size, 16 / size
-            let step = nativeint across.Step * nativeint size
+            let offsets = across.Offsets
+            let starts = NativePtr.stackalloc<nativeint> 16
             let even = count - count % square
             let mutable j = j0
 
             while j + columns <= j1 do
-                let from = source + nativeint across.Offsets[j] * nativeint size
+                for k in 0 .. columns - 1 do
+                    NativePtr.set starts k (source + nativeint offsets[j + k] * nativeint size)
+
                 let column = target + nativeint ((j - j0) * size)
                 let mutable i = 0
 
                 if size = 4 then
                     while i < even do
-                        Pack.Wide4(from + nativeint i * 4n, step, column + nativeint i * row, row)
+                        Pack.Wide4(starts, nativeint i * 4n, column + nativeint i * row, row)
                         i <- i + 4
                 else
                     while i < even do
-                        Pack.Wide2(from + nativeint i * 8n, step, column + nativeint i * row, row)
+                        Pack.Wide2(starts, nativeint i * 8n, column + nativeint i * row, row)
                         i <- i + 2
 
                 let rest = source + nativeint (even * size)
@@ -290,6 +299,28 @@ type Pack private () =
 
             at <- at + count
 
+    /// The same short run of every k, its last vector masked: no loop within the loop.
+    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
+    static member private CopyMasked
+        (from: nativeint, offsets: int[], k0: int, k1: int, size: int, bytes: int, target: nativeint, row: nativeint)
+        =
+        let full = (bytes - 4) / 64
+        let last = Vector512.Create((bytes - 64 * full) / 4)
+        let mask = Vector512.LessThan(Vector512<int>.Indices, last).AsSingle()
+        let none = Vector512<float32>.Zero
+        let tail = nativeint (64 * full)
+        let mutable into = target
+
+        for at in k0 .. k1 - 1 do
+            let here = from + nativeint offsets[at] * nativeint size
+            if full > 0 then Vector512.Store(Vector512.Load(bytesAt here), bytesAt into)
+
+            if full > 1 then Vector512.Store(Vector512.Load(bytesAt (here + 64n)), bytesAt (into + 64n))
+
+            let rest = Avx512F.MaskLoad(floatsAt (here + tail), mask, none)
+            Avx512F.MaskStore(floatsAt (into + tail), mask, rest)
+            into <- into + row
+
     [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member private CopyPanel
         (source: nativeint, k: Axis, k0, k1, across: Axis, j0, j1, target: nativeint, row: nativeint, size)
@@ -310,6 +341,8 @@ type Pack private () =
                     let here = from + nativeint offsets[at] * nativeint size
                     Vector256.Store(Vector256.Load(bytesAt here), bytesAt into)
                     into <- into + row
+            elif bytes <= 192 && Avx512F.IsSupported && Vector512.IsHardwareAccelerated then
+                Pack.CopyMasked(from, offsets, k0, k1, size, bytes, into, row)
             else
                 for at in k0 .. k1 - 1 do
                     Pack.CopyInline(from + nativeint offsets[at] * nativeint size, into, bytes)
