@@ -1,292 +1,45 @@
 namespace Nanograd.Simd
 
 open System
-open System.Collections.Generic
 open System.Reflection.Emit
 open Nanograd
 
 /// Emits one nest: straight-line sections inside loops over rows, blocks and elements.
 [<Sealed>]
 type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Target) =
-    let scalar = ScalarTarget()
-    let vector =
-        match target with
-        | :? VectorTarget as v -> Some v
-        | _ -> None
-    let lanes = target.Lanes
+    let w = NestWords(n, il, target)
+    let folds = NestFolds(w, il, target)
     let arguments = n.Arguments.Length
     let isColumns = n.Kind = NestKind.Columns
-    let pool = Dictionary<Type, Stack<LocalBuilder>>()
-    let int64Local () = il.DeclareLocal typeof<int64>
-    let pointers = n.Arguments |> Array.map (fun _ -> int64Local ())
-    let strides = n.Arguments |> Array.map (fun a -> if a.Advance = Advance.Strided then int64Local () else null)
-    let index, length, scratch = int64Local (), int64Local (), int64Local ()
-    let rowValues = Dictionary<int, LocalBuilder>() // per-row values, scalars
-    let lookups = Dictionary<int, LocalBuilder>() // where this row's elements of a lookup start
-    let spread = Dictionary<int, LocalBuilder>() // per-row values in all lanes
-    let reductions =
-        [| for i in 0 .. n.Values.Length - 1 do
-               match n.Values[i].Term with
-               | Term.Reduced(r, x) -> struct (i, r, x)
-               | _ -> () |]
-    let savedAt = Dictionary<int, LocalBuilder>()
-
-    // ---- the smallest words
-
-    let ldc (x: int64) = il.Emit(OpCodes.Ldc_I8, x)
-    let ldloc (l: LocalBuilder) = il.Emit(OpCodes.Ldloc, l)
-    let stloc (l: LocalBuilder) = il.Emit(OpCodes.Stloc, l)
-    let word (i: int) = // frame word i as int64
-        il.Emit OpCodes.Ldarg_0
-        il.Emit(OpCodes.Ldc_I4, 8 * i)
-        il.Emit OpCodes.Conv_I
-        il.Emit OpCodes.Add
-        il.Emit OpCodes.Ldind_I8
-    let size d = int64 (DType.size d)
-    /// Reductions hold small integers as int32.
-    let wide (d: DType) =
-        match d with
-        | DType.U8
-        | DType.I8 -> DType.I32
-        | _ -> d
-    let laneCount (d: DType) = if DType.size d = 8 then 32 else 64
-    let case (x: 'u) = Case.number x
-    let asPointer () = il.Emit OpCodes.Conv_I
-
-    let increment (l: LocalBuilder) (push: unit -> unit) =
-        ldloc l
-        push ()
-        il.Emit OpCodes.Add
-        stloc l
-
-    /// while left < right do body
-    let loop (left: unit -> unit) (right: unit -> unit) (body: unit -> unit) =
-        let test, start = il.DefineLabel(), il.DefineLabel()
-        il.Emit(OpCodes.Br, test)
-        il.MarkLabel start
-        body ()
-        il.MarkLabel test
-        left ()
-        right ()
-        il.Emit(OpCodes.Blt, start)
-
-    let ifLess (left: unit -> unit) (right: unit -> unit) (body: unit -> unit) =
-        let skip = il.DefineLabel()
-        left ()
-        right ()
-        il.Emit(OpCodes.Bge, skip)
-        body ()
-        il.MarkLabel skip
-
-    // ---- addresses
-
-    /// Scratch: 64 bytes for the ends of rows, then per reduction 512 bytes of lanes, then partial results, then saved rows.
-    let lanesOffset k = 64L + 512L * int64 k
-    let partialOffset k = 64L + 512L * int64 reductions.Length, int64 k
-
-    let pushPartials (blocks: LocalBuilder) (k: int) = // scratch + fixed + k * blocks * 64
-        let fixedPart, k = partialOffset k
-        ldloc scratch
-        ldc fixedPart
-        il.Emit OpCodes.Add
-        ldloc blocks
-        ldc (64L * k)
-        il.Emit OpCodes.Mul
-        il.Emit OpCodes.Add
-
-    /// The address (or count) of argument a at the current index.
-    let pushPlace (start: LocalBuilder) (a: int) =
-        ldloc start
-        match n.Arguments[a].Advance with
-        | Advance.Still -> ()
-        | Advance.Next ->
-            ldloc index
-            ldc (size n.Arguments[a].DType)
-            il.Emit OpCodes.Mul
-            il.Emit OpCodes.Add
-        | Advance.Strided ->
-            ldloc index
-            ldloc strides[a]
-            il.Emit OpCodes.Mul
-            il.Emit OpCodes.Add
-
-    let collect (name: string) (elements: unit -> unit) (d: DType) = // on the stack: source, target; then stride
-        elements ()
-        il.Emit(OpCodes.Ldc_I4, DType.size d)
-        il.Emit(
-            OpCodes.Call,
-            Methods.runtime name [| typeof<nativeint>; typeof<nativeint>; typeof<int64>; typeof<int64>; typeof<int> |]
-        )
-
-    // ---- leaves
-
-    let scalarWord (d: DType) (i: int) =
-        il.Emit OpCodes.Ldarg_0
-        il.Emit(OpCodes.Ldc_I4, 8 * (Frame.scalars arguments + i))
-        il.Emit OpCodes.Conv_I
-        il.Emit OpCodes.Add
-        scalar.Load(
-            il,
-            (match d with
-             | DType.F16
-             | DType.BF16 -> DType.F32
-             | DType.U8
-             | DType.I8
-             | DType.Bool -> DType.I32
-             | _ -> d)
-        )
-
-    let counted (d: DType) = // an int64 count on the stack as a value of type d
-        match d with
-        | DType.F64 -> il.Emit OpCodes.Conv_R8
-        | DType.F32 -> il.Emit OpCodes.Conv_R4
-        | DType.I64 -> ()
-        | DType.U8 -> il.Emit OpCodes.Conv_U1
-        | DType.I8 -> il.Emit OpCodes.Conv_I1
-        | DType.I32
-        | DType.U32
-        | DType.F16
-        | DType.BF16
-        | DType.Bool -> il.Emit OpCodes.Conv_I4
-
-    /// Moves the address on the stack by the lookups, whose indices were pushed before it.
-    let moveByLookups (d: DType) (ls: Lookup[]) (place: unit -> unit) =
-        let indices = ls |> Array.map (fun _ -> int64Local ())
-        for i in ls.Length - 1 .. -1 .. 0 do
-            il.Emit OpCodes.Conv_I8
-            stloc indices[i]
-        place ()
-        ls
-        |> Array.iteri (fun i l ->
-            ldloc indices[i]
-            scalarWord DType.I64 l.Bound
-            word Frame.note
-            asPointer ()
-            il.Emit(OpCodes.Call, Methods.runtime "Check" [| typeof<int64>; typeof<int64>; typeof<nativeint> |])
-            scalarWord DType.I64 l.Stride
-            il.Emit OpCodes.Mul
-            ldc (size d)
-            il.Emit OpCodes.Mul
-            il.Emit OpCodes.Add)
-
-    let leafScalar (m: Micro) =
-        match m.Op with
-        | MicroOp.Row v -> ldloc rowValues[v]
-        | MicroOp.Scalar i -> scalarWord m.Type i
-        | MicroOp.Load a ->
-            pushPlace pointers[a] a
-            asPointer ()
-            scalar.Load(il, m.Type)
-        | MicroOp.LoadAt(a, ls) ->
-            moveByLookups m.Type ls (fun () -> pushPlace pointers[a] a)
-            asPointer ()
-            scalar.Load(il, m.Type)
-        | MicroOp.Count a ->
-            pushPlace pointers[a] a
-            counted m.Type
-        | MicroOp.Saved v ->
-            ldloc savedAt[v]
-            ldloc index
-            ldc (size m.Type)
-            il.Emit OpCodes.Mul
-            il.Emit OpCodes.Add
-            asPointer ()
-            scalar.Load(il, m.Type)
-        | _ -> invalidOp "not a leaf"
-
-    /// Masks in registers, bytes in memory: source and target are on the stack.
-    let convertBools (name: string) (v: VectorTarget) (remaining: (unit -> unit) option) =
-        match remaining with
-        | Some push -> push ()
-        | None -> ldc (int64 lanes)
-        il.Emit(OpCodes.Ldc_I4, (if v.Element DType.Bool = typeof<int> then 4 else 8))
-        il.Emit(
-            OpCodes.Call,
-            Methods.runtime name [| typeof<nativeint>; typeof<nativeint>; typeof<int64>; typeof<int> |]
-        )
-
-    /// `remaining` pushes how many elements are left when the vector is not full.
-    let leafVector (v: VectorTarget) (remaining: (unit -> unit) option) (m: Micro) =
-        match m.Op with
-        | MicroOp.Row r -> ldloc spread[r]
-        | MicroOp.Scalar i ->
-            scalarWord m.Type i
-            v.Broadcast(il, m.Type)
-        | MicroOp.Saved _ ->
-            (match m.Op with
-             | MicroOp.Saved s -> ldloc savedAt[s]
-             | _ -> ())
-            ldloc index
-            ldc (size m.Type)
-            il.Emit OpCodes.Mul
-            il.Emit OpCodes.Add
-            asPointer ()
-            v.Load(il, m.Type)
-        | MicroOp.Load a ->
-            // A negative number names a lookup whose start was found for this row.
-            let start, a =
-                if a >= 0 then
-                    pointers[a], a
-                else
-                    lookups[-a - 1],
-                    (match n.Values[-a - 1].Term with
-                     | Term.LoadAt(b, _) -> b
-                     | _ -> 0)
-            match n.Arguments[a].Advance with
-            | Advance.Still ->
-                ldloc start
-                asPointer ()
-                scalar.Load(il, m.Type)
-                v.Broadcast(il, m.Type)
-            | Advance.Next when m.Type = DType.Bool ->
-                pushPlace start a
-                asPointer ()
-                ldloc scratch
-                asPointer ()
-                convertBools "SpreadBools" v remaining
-                ldloc scratch
-                asPointer ()
-                v.Load(il, m.Type)
-            | Advance.Next ->
-                pushPlace start a
-                asPointer ()
-                v.Load(il, m.Type)
-            | Advance.Strided ->
-                pushPlace start a
-                asPointer ()
-                ldloc scratch
-                asPointer ()
-                ldloc strides[a]
-                collect
-                    "Collect"
-                    (match remaining with
-                     | Some r -> r
-                     | None -> fun () -> ldc (int64 lanes))
-                    m.Type
-                ldloc scratch
-                asPointer ()
-                v.Load(il, m.Type)
-        | MicroOp.Count a ->
-            let integer =
-                match m.Type with
-                | DType.F64 -> DType.F64
-                | DType.I64 -> DType.I64
-                | DType.F32
-                | DType.U32 -> DType.I32
-                | d -> d
-            pushPlace pointers[a] a
-            counted integer
-            v.Broadcast(il, integer)
-            if n.Arguments[a].Advance = Advance.Strided then
-                v.Indices(il, integer)
-                ldloc strides[a]
-                counted integer
-                v.Broadcast(il, integer)
-                v.Operation(il, MicroOp.Mul, integer, integer)
-                v.Operation(il, MicroOp.Add, integer, integer)
-            if integer <> m.Type then
-                v.Operation(il, (if m.Type = DType.F32 then MicroOp.Convert else MicroOp.Reinterpret), integer, m.Type)
-        | _ -> invalidOp "not a leaf"
+    let scalar, vector, lanes, pool = w.Scalar, w.Vector, w.Lanes, w.Pool
+    let index, length, scratch = w.Index, w.Length, w.Scratch
+    let pointers, strides, reductions = w.Pointers, w.Strides, w.Reductions
+    let rowValues, lookups, spread, savedAt = w.RowValues, w.Lookups, w.Spread, w.SavedAt
+    let int64Local () = w.Local()
+    let ldc (x: int64) = w.Ldc x
+    let ldloc (l: LocalBuilder) = w.Ldloc l
+    let stloc (l: LocalBuilder) = w.Stloc l
+    let word (i: int) = w.Word i
+    let asPointer () = w.AsPointer()
+    let increment (l: LocalBuilder) (push: unit -> unit) = w.Increment(l, push)
+    let loop (left: unit -> unit) (right: unit -> unit) (body: unit -> unit) = w.Loop(left, right, body)
+    let ifLess (left: unit -> unit) (right: unit -> unit) (body: unit -> unit) = w.IfLess(left, right, body)
+    let size (d: DType) = w.Size d
+    let wide (d: DType) = w.Wide d
+    let laneCount (d: DType) = w.LaneCount d
+    let lanesOffset k = w.LanesOffset k
+    let pushPartials (blocks: LocalBuilder) (k: int) = w.PushPartials(blocks, k)
+    let pushPlace (start: LocalBuilder) (a: int) = w.PushPlace(start, a)
+    let collect (name: string) (elements: unit -> unit) (d: DType) = w.Collect(name, elements, d)
+    let counted (d: DType) = w.Counted d
+    let moveByLookups (d: DType) (ls: Lookup[]) (place: unit -> unit) = w.MoveByLookups(d, ls, place)
+    let convertBools name v remaining = w.ConvertBools(name, v, remaining)
+    let leafScalar (m: Micro) = w.LeafScalar m
+    let leafVector v remaining (m: Micro) = w.LeafVector(v, remaining, m)
+    let initialise k d r = folds.Initialise(k, d, r)
+    let foldLanes k d r = folds.FoldLanes(k, d, r)
+    let foldTree blocks k d r group = folds.FoldTree(blocks, k, d, r, group)
+    let blocksOf count block = folds.BlocksOf(count, block)
 
     // ---- sections
 
@@ -425,7 +178,7 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                 v.Operation(il, MicroOp.Less, d, DType.Bool)
                 v.Mask(il, d)
                 s.Push(rootOf x)
-                NestEmitter.Identity(il, target, r, d)
+                NestFolds.Identity(il, target, r, d)
                 v.Operation(il, MicroOp.Select, d, d)
             | _ -> s.Push(rootOf x)
             target.Operation(il, combine, d, d)
@@ -467,82 +220,6 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                 ldloc stop
                 stloc index)
 
-    let initialise (k: int) (d: DType) (r: Reduction) =
-        for l in 0..lanes .. laneCount d - 1 do
-            ldloc scratch
-            ldc (lanesOffset k + int64 l * size d)
-            il.Emit OpCodes.Add
-            asPointer ()
-            NestEmitter.Identity(il, target, r, d)
-            target.Store(il, d)
-
-    /// lanes i and i + half, down to one: with narrower vectors as the halves shrink.
-    let foldLanes (k: int) (d: DType) (r: Reduction) =
-        match vector with
-        | None ->
-            ldloc scratch
-            ldc (lanesOffset k)
-            il.Emit OpCodes.Add
-            asPointer ()
-            il.Emit(OpCodes.Ldc_I4, laneCount d)
-            il.Emit(OpCodes.Ldc_I4, case r)
-            il.Emit(OpCodes.Ldc_I4, case d)
-            il.Emit(
-                OpCodes.Call,
-                Methods.runtime "FoldLanes" [| typeof<nativeint>; typeof<int>; typeof<int>; typeof<int> |]
-            )
-        | Some _ ->
-            let bytes = int (size d)
-            let combine =
-                match r with
-                | Reduction.Sum -> MicroOp.Add
-                | Reduction.Prod -> MicroOp.Mul
-                | Reduction.Max -> MicroOp.Max
-                | Reduction.Min -> MicroOp.Min
-            let mutable half = laneCount d / 2
-            while half >= 1 do
-                let bits = min (8 * lanes * bytes) (8 * half * bytes)
-                let t: Target = if bits >= 128 then VectorTarget(bits, bytes) else scalar
-                for j in 0 .. t.Lanes .. half - 1 do
-                    let place lane =
-                        ldloc scratch
-                        ldc (lanesOffset k + int64 (lane * bytes))
-                        il.Emit OpCodes.Add
-                        asPointer ()
-                    place j
-                    place j
-                    t.Load(il, d)
-                    place (j + half)
-                    t.Load(il, d)
-                    t.Operation(il, combine, d, d)
-                    t.Store(il, d)
-                half <- half / 2
-
-    let foldTree (blocks: LocalBuilder) (k: int) (d: DType) (r: Reduction) (group: int) =
-        ifLess (fun () -> ldc 1L) (fun () -> ldloc blocks) (fun () ->
-            pushPartials blocks k
-            asPointer ()
-            ldloc blocks
-            il.Emit(OpCodes.Ldc_I4, group)
-            il.Emit(OpCodes.Ldc_I4, case r)
-            il.Emit(OpCodes.Ldc_I4, case d)
-            il.Emit(
-                OpCodes.Call,
-                Methods.runtime
-                    "FoldTree"
-                    [| typeof<nativeint>; typeof<int64>; typeof<int>; typeof<int>; typeof<int> |]
-            ))
-
-    let blocksOf (count: LocalBuilder) (block: int64) =
-        let blocks = int64Local ()
-        ldloc count
-        ldc (block - 1L)
-        il.Emit OpCodes.Add
-        ldc block
-        il.Emit OpCodes.Div
-        stloc blocks
-        blocks
-
     let prologue () =
         for a in 0 .. arguments - 1 do
             word (Frame.bases + a)
@@ -554,30 +231,6 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
         stloc length
         word Frame.scratch
         stloc scratch
-
-    /// The value that changes nothing.
-    static member Identity(il: ILGenerator, target: Target, r: Reduction, d: DType) =
-        let bits (single: float32) (double: float) (i32: int) (i64: int64) (u32: uint32) =
-            match d with
-            | DType.F64 -> BitConverter.DoubleToUInt64Bits double
-            | DType.F32
-            | DType.F16
-            | DType.BF16 -> uint64 (BitConverter.SingleToUInt32Bits single)
-            | DType.I64 -> uint64 i64
-            | DType.U32 -> uint64 u32
-            | DType.I32
-            | DType.U8
-            | DType.I8
-            | DType.Bool -> uint64 (uint32 i32)
-        let value =
-            match r with
-            | Reduction.Sum -> bits -0.0f -0.0 0 0L 0u
-            | Reduction.Prod -> bits 1.0f 1.0 1 1L 1u
-            | Reduction.Max -> bits Single.NegativeInfinity Double.NegativeInfinity Int32.MinValue Int64.MinValue 0u
-            | Reduction.Min ->
-                bits Single.PositiveInfinity Double.PositiveInfinity Int32.MaxValue Int64.MaxValue UInt32.MaxValue
-        target.Constant(il, d, value)
-
     /// Rows: all passes over one row, then the next.
     member _.Rows() =
         prologue ()
@@ -730,7 +383,7 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                 stloc block
                 reductions
                 |> Array.iteri (fun k (struct (v, r, _)) ->
-                    NestEmitter.Identity(il, target, r, wide n.Values[v].DType)
+                    NestFolds.Identity(il, target, r, wide n.Values[v].DType)
                     stloc sums[k])
                 loop (fun () -> ldloc row) (fun () -> ldloc stop) (fun () ->
                     let roots = reductions |> Array.map (fun struct (_, _, x) -> x)

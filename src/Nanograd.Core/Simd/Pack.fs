@@ -299,27 +299,40 @@ type Pack private () =
 
             at <- at + count
 
-    /// The same short run of every k, its last vector masked: no loop within the loop.
+    /// The same run of 16 to 192 bytes of every k: whole vectors, the last of which overlaps the one before. No loop in the loop.
     [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
-    static member private CopyMasked
+    static member private CopyRuns
         (from: nativeint, offsets: int[], k0: int, k1: int, size: int, bytes: int, target: nativeint, row: nativeint)
         =
-        let full = (bytes - 4) / 64
-        let last = Vector512.Create((bytes - 64 * full) / 4)
-        let mask = Vector512.LessThan(Vector512<int>.Indices, last).AsSingle()
-        let none = Vector512<float32>.Zero
-        let tail = nativeint (64 * full)
         let mutable into = target
 
-        for at in k0 .. k1 - 1 do
-            let here = from + nativeint offsets[at] * nativeint size
-            if full > 0 then Vector512.Store(Vector512.Load(bytesAt here), bytesAt into)
+        if bytes >= 64 then
+            let last = nativeint (bytes - 64)
 
-            if full > 1 then Vector512.Store(Vector512.Load(bytesAt (here + 64n)), bytesAt (into + 64n))
+            for at in k0 .. k1 - 1 do
+                let here = from + nativeint offsets[at] * nativeint size
+                Vector512.Store(Vector512.Load(bytesAt here), bytesAt into)
 
-            let rest = Avx512F.MaskLoad(floatsAt (here + tail), mask, none)
-            Avx512F.MaskStore(floatsAt (into + tail), mask, rest)
-            into <- into + row
+                if bytes > 128 then Vector512.Store(Vector512.Load(bytesAt (here + 64n)), bytesAt (into + 64n))
+
+                Vector512.Store(Vector512.Load(bytesAt (here + last)), bytesAt (into + last))
+                into <- into + row
+        elif bytes >= 32 then
+            let last = nativeint (bytes - 32)
+
+            for at in k0 .. k1 - 1 do
+                let here = from + nativeint offsets[at] * nativeint size
+                Vector256.Store(Vector256.Load(bytesAt here), bytesAt into)
+                Vector256.Store(Vector256.Load(bytesAt (here + last)), bytesAt (into + last))
+                into <- into + row
+        else
+            let last = nativeint (bytes - 16)
+
+            for at in k0 .. k1 - 1 do
+                let here = from + nativeint offsets[at] * nativeint size
+                Vector128.Store(Vector128.Load(bytesAt here), bytesAt into)
+                Vector128.Store(Vector128.Load(bytesAt (here + last)), bytesAt (into + last))
+                into <- into + row
 
     [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member private CopyPanel
@@ -341,8 +354,8 @@ type Pack private () =
                     let here = from + nativeint offsets[at] * nativeint size
                     Vector256.Store(Vector256.Load(bytesAt here), bytesAt into)
                     into <- into + row
-            elif bytes <= 192 && Avx512F.IsSupported && Vector512.IsHardwareAccelerated then
-                Pack.CopyMasked(from, offsets, k0, k1, size, bytes, into, row)
+            elif bytes >= 16 && bytes <= 192 && Vector512.IsHardwareAccelerated then
+                Pack.CopyRuns(from, offsets, k0, k1, size, bytes, into, row)
             else
                 for at in k0 .. k1 - 1 do
                     Pack.CopyInline(from + nativeint offsets[at] * nativeint size, into, bytes)
