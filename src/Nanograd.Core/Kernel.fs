@@ -155,6 +155,16 @@ type LineWork =
     | ArgReduce of largest: bool
     | CumSum of reverse: bool
 
+/// Names of what is done to lines.
+[<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
+module LineWork =
+    /// As a reader would say it.
+    let name (w: LineWork) : string =
+        match w with
+        | LineWork.Sort(descending, count) -> $"first {count} sorted " + (if descending then "descending" else "ascending")
+        | LineWork.ArgReduce largest -> if largest then "argMax" else "argMin"
+        | LineWork.CumSum reverse -> if reverse then "cumSum from the end" else "cumSum"
+
 /// Work on the lines of source[outer, length, inner] along its middle axis.
 type Lines =
     {
@@ -392,14 +402,7 @@ module Kernel =
             let size (t: int[][]) = Shape.show (t |> Array.map Array.length)
             $"product b{p.Result}{size p.ResultOffsets} = b{p.Left}{size p.LeftOffsets} x b{p.Right}{size p.RightOffsets}: {p.Label}\n"
         | Kernel.Lines l ->
-            let work =
-                match l.Work with
-                | LineWork.Sort(descending, count) ->
-                    (if count < l.Length then $"first {count} of " else "")
-                    + (if descending then "descending" else "ascending")
-                | LineWork.ArgReduce largest -> if largest then "argMax" else "argMin"
-                | LineWork.CumSum reverse -> if reverse then "cumSum from the end" else "cumSum"
-            $"lines b{Shape.show l.Results} = {work} b{l.Source}{Shape.show [| l.Outer; l.Length; l.Inner |]} {l.DType}\n"
+            $"lines b{Shape.show l.Results} = {LineWork.name l.Work} b{l.Source}{Shape.show [| l.Outer; l.Length; l.Inner |]} {l.DType}\n"
         | Kernel.Fold f ->
             let w = f.Window
             $"fold b{f.Result}{Shape.show [| f.Outer; f.Length; f.Inner |]} = b{f.Source}, {f.Windows} windows of {w.Size} (step {w.Step}, dilation {w.Dilation})\n"

@@ -159,39 +159,14 @@ module internal ProgramReport =
 
     let private product (shape: seq<int>) = shape |> Seq.fold (fun n e -> n * int64 e) 1L
 
-    /// Roughly what a primitive costs by itself.
-    let rec private nodeOperations (t: Tensor) : int64 =
-        let count = product t.Shape
-        let input i = product t.Inputs[i].Shape
-        match t.Op with
-        | Op.Unary _
-        | Op.Binary _
-        | Op.RandomBits
-        | Op.Select
-        | Op.Cast -> count * costOf t.Op t.DType
-        | Op.Reduce _
-        | Op.ArgReduce _
-        | Op.CumSum _
-        | Op.Movement(Movement.Fold _) -> input 0
-        | Op.Indexing(Indexing.ScatterAdd _) -> input 2
-        | Op.Dot d -> 2L * count * product (d.LeftSum |> Seq.map (fun a -> t.Inputs[0].Shape[a]))
-        | Op.Conv _ -> 2L * count * product (Seq.tail t.Inputs[1].Shape)
-        | Op.Sort _
-        | Op.TopK _ -> (let n = input 0 in n * int64 (Math.Ceiling(Math.Log2(float (max 2L n)))))
-        | Op.Scan s -> int64 s.Length * bodyOperations s.Body.Results
-        | Op.Custom c -> bodyOperations c.Body.Results
-        | Op.Checkpoint l -> bodyOperations l.Results
-        | Op.Literal _
-        | Op.Input _
-        | Op.Parameter _
-        | Op.Const _
-        | Op.Iota _
-        | Op.BitCast
-        | Op.Movement _
-        | Op.Indexing _
-        | Op.Item _ -> 0L
-
-    and private bodyOperations (results: Tensor[]) = Graph.topological results |> Array.sumBy nodeOperations
+    let private lineOperations (l: Lines) =
+        let elements = int64 l.Outer * int64 l.Length * int64 l.Inner
+        match l.Work with
+        | LineWork.Sort(_, count) ->
+            let deep = if count * 8 < l.Length then count else l.Length
+            elements * int64 (Math.Ceiling(Math.Log2(float (max 2 deep))))
+        | LineWork.ArgReduce _
+        | LineWork.CumSum _ -> elements
 
     let rec private operations (k: Kernel) =
         match k with
@@ -199,8 +174,11 @@ module internal ProgramReport =
         | Kernel.Product p ->
             2L * product (Seq.append (p.ResultOffsets |> Seq.map Array.length) [ p.LeftOffsets[2].Length ])
         | Kernel.Repeat r -> int64 r.Length * Array.sumBy operations r.Body.Kernels
-        | Kernel.Scatter(_, _, _, _, _, node)
-        | Kernel.Reference(node, _, _) -> nodeOperations node
+        | Kernel.Lines l -> lineOperations l
+        | Kernel.Fold f -> product [ f.Outer; f.Windows; f.Inner; f.Window.Size ]
+        | Kernel.Scatter s -> product [ s.Batches; s.Outer; s.Count; s.Inner ]
+        | Kernel.Check _
+        | Kernel.Update _ -> 0L
 
     let private bytesOf (b: PlanBuffer) = int64 b.Length * int64 (DType.size b.DType)
 
@@ -221,17 +199,23 @@ module internal ProgramReport =
         match k with
         | Kernel.Loop _ -> "loop"
         | Kernel.Product _ -> "product"
+        | Kernel.Lines _ -> "lines"
+        | Kernel.Fold _ -> "fold"
+        | Kernel.Check _ -> "check"
         | Kernel.Scatter _ -> "scatter"
+        | Kernel.Update _ -> "update"
         | Kernel.Repeat _ -> "repeat"
-        | Kernel.Reference _ -> "reference"
 
     let private label (k: Kernel) =
         match k with
         | Kernel.Loop l -> l.Label
         | Kernel.Product p -> p.Label
         | Kernel.Repeat r -> $"{r.Length} x {r.Label}"
-        | Kernel.Scatter(_, _, _, _, _, node)
-        | Kernel.Reference(node, _, _) -> Print.name node
+        | Kernel.Lines l -> LineWork.name l.Work
+        | Kernel.Fold f -> $"windows of {f.Window.Size}"
+        | Kernel.Check c -> c.Operation
+        | Kernel.Scatter _ -> "scatterAdd"
+        | Kernel.Update _ -> "dynamicUpdate"
 
     // ---- buffers
 
@@ -312,6 +296,7 @@ module internal ProgramReport =
                 | Home.InPlace i -> $"in place of input {i}"
                 | Home.Fresh _ -> "fresh memory"
                 | Home.Arena offset -> $"arena + {offset}"
+                | Home.SameAs other -> $"in place of {names[other]}"
                 | Home.Nowhere -> "nowhere: nobody reads it"
               First = first[b]
               Last = last[b]

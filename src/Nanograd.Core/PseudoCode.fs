@@ -381,7 +381,16 @@ module internal PseudoCode =
         | Kernel.Loop l -> ofLoop nameOf lengthOf l
         | Kernel.Product p -> ofProduct nameOf p
         | Kernel.Repeat r -> ofRepeat nameOf r
-        | Kernel.Scatter(target, indices, updates, result, struct (n, k, inner, _), _) ->
-            $"{nameOf result} = {nameOf target}    # {n} rows of {inner}\nfor j in 0..{k}:    # in this order\n    {nameOf result}[{nameOf indices}[j], :] += {nameOf updates}[j, :]\n"
-        | Kernel.Reference(node, operands, results) ->
-            $"{list results} = {Print.name node}({list operands})    # by the reference interpreter: this primitive has no compiled kernel yet\n"
+        | Kernel.Lines l ->
+            let shape = Shape.show [| l.Outer; l.Length; l.Inner |]
+            $"{list l.Results} = {LineWork.name l.Work}({nameOf l.Source})    # along axis 1 of {shape}\n"
+        | Kernel.Fold f ->
+            let w = f.Window
+            let place = $"{w.Step} * window + {w.Dilation} * i"
+            $"{nameOf f.Result} = 0\nfor window in 0..{f.Windows}:    # in this order\n    for i in 0..{w.Size}:\n        {nameOf f.Result}[:, {place}, :] += {nameOf f.Source}[:, window, :, i]\n"
+        | Kernel.Check c ->
+            $"for i in {nameOf c.Indices}:    # before anything is overwritten\n    if not 0 <= i <= {c.Size - c.Taken}: fail {c.Operation}\n"
+        | Kernel.Scatter s ->
+            $"{nameOf s.Result} = {nameOf s.Target}    # {s.Size} rows of {s.Inner}; in place if nobody needs it\nfor j in 0..{s.Count}:    # in this order\n    {nameOf s.Result}[{nameOf s.Indices}[j], :] += {nameOf s.Updates}[j, :]\n"
+        | Kernel.Update u ->
+            $"{nameOf u.Result} = {nameOf u.Target}    # in place if nobody needs it\n{nameOf u.Result}[{list u.Starts} .. + {Shape.show u.Box}] = {nameOf u.Update}\n"
