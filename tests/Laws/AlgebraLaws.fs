@@ -131,6 +131,89 @@ let ``factorisations of stacks`` (s: Squares) =
     let both = eval (stack 0 [ s.Positive; s.Positive * 2.0 + s.Unit ])
     close (vmap Linalg.cholesky both) (Linalg.cholesky both)
 
+// ------------------------------------------------------------------------------------------------ spectra
+
+[<Law("Spectra",
+      "A V = V Λ,  Vᵀ V = I,  λ₁ ≤ λ₂ ≤ ..",
+      "a symmetric matrix has orthonormal eigenvectors and real eigenvalues")>]
+let ``eigenvalues of a symmetric matrix`` (s: Squares) =
+    let a = s.Positive
+    let values, vectors = Linalg.eigh a
+    closeTo 1e-10 (matmul a vectors) (vectors * values)
+    closeTo 1e-11 (matmul (transpose vectors) vectors) s.Unit
+    holds (le (slice 0 0 (s.Size - 1) values) (slice 0 1 s.Size values))
+
+[<Law("Spectra", "tr A = Σ λ,  det A = Π λ", "trace and determinant are sum and product of the eigenvalues")>]
+let ``trace and determinant of eigenvalues`` (s: Squares) =
+    let values = Linalg.eigvalsh s.Positive
+    closeTo 1e-10 (sum values) (trace s.Positive)
+    closeTo 1e-10 (prod values) (Linalg.det s.Positive)
+
+[<Law("Spectra", "λ(A + c I) = λ(A) + c", "a multiple of the unit matrix shifts all eigenvalues")>]
+let ``shifted eigenvalues`` (s: Squares) =
+    closeTo 1e-10 (Linalg.eigvalsh (s.Positive + s.Unit * 3.0)) (Linalg.eigvalsh s.Positive + 3.0)
+
+[<Law("Spectra", "∇ Σ λ(A) = I", "the gradient of the trace, by way of the eigenvalues")>]
+let ``the gradient of the sum of eigenvalues`` (s: Squares) =
+    closeTo 1e-9 (grad (fun a -> sum (Linalg.eigvalsh a)) s.Positive) s.Unit
+
+let private wide (s: Squares) = s.Case.FloatOf(7, [| s.Size; s.Columns + 1 |])
+
+[<Law("Spectra", "U Σ Vᵀ = A,  Uᵀ U = I = Vᵀ V,  σ₁ ≥ σ₂ ≥ .. ≥ 0", "the singular value decomposition of any matrix")>]
+let ``the singular value decomposition`` (s: Squares) =
+    let a = wide s
+    let u, sigma, vt = Linalg.svd a
+    let unit = eyeOf DType.F64 sigma.Count sigma.Count
+    closeTo 1e-10 (matmul (u * sigma) vt) a
+    closeTo 1e-10 (matmul (transpose u) u) unit
+    closeTo 1e-10 (matmul vt (transpose vt)) unit
+    holds (ge (slice 0 0 (sigma.Count - 1) sigma) (slice 0 1 sigma.Count sigma))
+    holds (ge sigma (zerosLike sigma))
+
+[<Law("Spectra", "Σ σ² = ‖A‖²_F,  σ(Aᵀ) = σ(A),  |det A| = Π σ", "singular values measure size")>]
+let ``singular values measure size`` (s: Squares) =
+    let a = wide s
+    closeTo 1e-10 (sum (square (Linalg.svdvals a))) (sum (square a))
+    closeTo 1e-10 (Linalg.svdvals (transpose a)) (Linalg.svdvals a)
+    closeTo 1e-10 (prod (Linalg.svdvals s.A)) (abs (Linalg.det s.A))
+
+[<Law("Spectra", "A A⁺ A = A,  A⁺ A A⁺ = A⁺,  (A A⁺)ᵀ = A A⁺,  (A⁺ A)ᵀ = A⁺ A", "Penrose's four equations")>]
+let ``Penrose's equations`` (s: Squares) =
+    let a = wide s
+    let p = eval (Linalg.pinv a)
+    // The condition of a random matrix enters with its square.
+    let scale = 1e-8 * (1.0 + item (maxAll (abs p)))
+    closeTo scale (matmul (matmul a p) a) a
+    closeTo scale (matmul (matmul p a) p) p
+    closeTo scale (transpose (matmul a p)) (matmul a p)
+    closeTo scale (transpose (matmul p a)) (matmul p a)
+
+[<Law("Spectra", "Aᵀ (A x - b) = 0", "least squares: the rest is orthogonal to the columns")>]
+let ``least squares`` (s: Squares) =
+    let a, b = eval (concat 0 [ s.A; s.A2 ]), s.Case.FloatOf(8, [| 2 * s.Size; s.Columns |])
+    let rest = matmul a (Linalg.lstsq a b) - b
+    let projected = matmul (transpose a) rest
+    closeTo 1e-9 projected (zerosLike projected)
+
+[<Law("Spectra", "e⁰ = I,  e^A e^-A = I,  det e^A = e^(tr A)", "the matrix exponential")>]
+let ``the matrix exponential`` (s: Squares) =
+    let a = s.Case.FloatOf(9, [| s.Size; s.Size |])
+    close (Linalg.matrixExp (zerosLike a)) s.Unit
+    closeTo 1e-9 (matmul (Linalg.matrixExp a) (Linalg.matrixExp -a)) s.Unit
+    closeTo 1e-9 (Linalg.det (Linalg.matrixExp a)) (exp (trace a))
+
+[<Law("Spectra", "Aᵐ Aⁿ = Aᵐ⁺ⁿ,  A⁻ⁿ = (A⁻¹)ⁿ", "powers of matrices")>]
+let ``powers of matrices`` (s: Squares) =
+    let a = s.Case.FloatOf(9, [| s.Size; s.Size |])
+    let m, n = s.Case.Number(10, 4), s.Case.Number(11, 4)
+    closeTo 1e-11 (matmul (Linalg.matrixPower m a) (Linalg.matrixPower n a)) (Linalg.matrixPower (m + n) a)
+    closeTo 1e-10 (Linalg.matrixPower -2 s.A) (Linalg.matrixPower 2 (Linalg.inv s.A))
+
+[<Law("Spectra", "(A B) C = A (B C) in the cheapest order", "a chain of products is their product")>]
+let ``a chain of products`` (m: Matrices) =
+    let real (t: Tensor) = eval (cast DType.F64 t)
+    equal (Linalg.multiDot [ real m.A; real m.B; real m.C ]) (matmul (matmul (real m.A) (real m.B)) (real m.C))
+
 [<Test>]
 let ``the determinant of two by two`` () =
     closeTo 1e-14 (Linalg.det (f64 [| 2; 2 |] [ 1.0; 2.0; 3.0; 4.0 ])) (f64 [||] [ -2.0 ])

@@ -42,6 +42,7 @@ let private families =
       "Convolution"
       "Einsum"
       "Linear algebra"
+      "Spectra"
       "Adjoints"
       "Calculus"
       "Transforms"
