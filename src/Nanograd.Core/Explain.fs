@@ -151,7 +151,9 @@ type Explanation =
         for k in Array.truncate 40 kernels do
             let reads, writes = String.Join(", ", k.Reads), String.Join(", ", k.Writes)
             line 4 $"[{k.Number}] {k.Kind}: {k.Label}"
-            line 8 (if k.Reads.IsEmpty then $"writes {writes}" else $"reads {reads}; writes {writes}")
+            let reads = if k.Reads.IsEmpty then [] else [ $"reads {reads}" ]
+            let writes = if k.Writes.IsEmpty then [] else [ $"writes {writes}" ]
+            line 8 (String.Join("; ", reads @ writes))
             if k.Kind = "product" && not isTold then
                 isTold <- true
                 line 8 "# a product keeps a tile of its result in registers and packed blocks of its operands in caches"
