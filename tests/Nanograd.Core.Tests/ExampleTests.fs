@@ -72,7 +72,7 @@ let private entries =
                          Method = f
                          Summary = words (defaultArg (text "summary") "")
                          Expression = words code.Groups[1].Value
-                         Value = words code.Groups[2].Value } ])
+                         Value = flat code.Groups[2].Value } ])
 
 /// What a page may be compared with: the file itself, and what it should be.
 let private checkFile (parts: string list) (wanted: string) =
