@@ -103,7 +103,7 @@ module internal Factor =
             let a, order = carries[0], carries[1]
             let column = Matrices.column j a
             let size = where (is Binary.Ge rows j) (abs column) (Calculus.fill a.DType column.Shape -1.0)
-            let pivot = Op.argReduce true 1 size // [batch; 1]
+            let pivot = Matrices.firstLargest 1 size // [batch; 1]
             let found (x: Tensor) = Op.gather 1 1 x pivot // row `pivot` of each matrix
             let here = Op.reshape [| batch; 1; 1 |] pivot
             let exchanged (x: Tensor) =
@@ -241,7 +241,7 @@ module internal Factor =
         let remaining = where (is Binary.Ge (Matrices.rowNumbers r) j) r (Matrices.zeros r)
         let sizes = sumKeep 1 (remaining * remaining)
         let candidates = where (is Binary.Ge numbers j) sizes (Calculus.fill r.DType sizes.Shape -1.0)
-        let best = Op.argReduce true 2 candidates // [batch; 1]
+        let best = Matrices.firstLargest 2 candidates // [batch; 1]
         let here = Op.reshape [| r.Shape[0]; 1; 1 |] best
         let exchanged (x: Tensor) =
             where

@@ -91,6 +91,14 @@ module internal Matrices =
             (Calculus.fill x.DType x.Shape -1.0)
             (Calculus.fill x.DType x.Shape 1.0)
 
+    /// The index (i64) of the first largest element along an axis, which disappears; the last index where there is a NaN. Made
+    /// of reductions, which loops compute in the same pass as what is around them.
+    let firstLargest axis (x: Tensor) =
+        let kept = x.Shape |> Array.mapi (fun i e -> if i = axis then 1 else e)
+        let largest = Op.reshape kept (Op.reduce Reduction.Max [ axis ] x)
+        let last = Op.constant (Constant.ofInt DType.I64 (int64 (x.Shape[axis] - 1)))
+        Op.reduce Reduction.Min [ axis ] (Op.select (Op.binary Binary.Eq x largest) (index x.Shape axis) last)
+
     /// The power of two next below the largest magnitude of each matrix, 1 for zeros: `[batch; 1; 1]`. Dividing by it is
     /// exact, and squares of what remains do not overflow.
     let scaleOf (x: Tensor) =

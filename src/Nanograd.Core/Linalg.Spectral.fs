@@ -83,7 +83,7 @@ module internal Spectral =
 
     /// Each row of a stack times the sign of its first element of largest magnitude.
     let private signsOf (x: Tensor) = // [batch; rows]
-        let place = Op.argReduce true 2 (abs x)
+        let place = Matrices.firstLargest 2 (abs x)
         Matrices.signOf (Op.gather 2 2 x place)
 
     /// Eigenvalues, ascending, and rows of eigenvectors of a symmetric matrix.
