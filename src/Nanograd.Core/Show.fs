@@ -87,14 +87,14 @@ module internal Picture =
 
     let private clip (s: string) = if s.Length <= 40 then s else s.Substring(0, 37) + "..."
 
-    /// The node as algebra, a dot for each operand that has a box of its own.
+    /// The node as algebra, a square for each operand that has a box of its own.
     let private title (t: Tensor) =
         match t.Op with
         | Op.Literal s when t.Count = 1 && not (isNull s) -> Print.number (Buffers.read s 0)
         | Op.Literal _ -> "value"
         | _ when t.Inputs.Length = 0 -> Print.name t
         | _ ->
-            let operand (x: Tensor) = if isConstant (drawn x) then x else Op.input "·" x.DType x.Shape
+            let operand (x: Tensor) = if isConstant (drawn x) then x else Op.input "□" x.DType x.Shape
             let text = Print.algebra (Tensor(t.Op, Array.map operand t.Inputs, t.DType, t.Shape))
             if text.Contains '\n' then Print.name t else text
 

@@ -31,12 +31,12 @@ let ``the logarithm of a negative number`` () =
     let f () =
         let logs = log (x * 2.0)
         sum (logs * 0.5)
-    let found = finds f (line + 2) "log(v1 * 2)" "NaN" "[0]: log(-2) = nan"
-    Assert.That(found.Operands[0].Expression, Is.EqualTo "v1 * 2")
+    let found = finds f (line + 2) "log(v1·2)" "NaN" "[0]: log(-2) = nan"
+    Assert.That(found.Operands[0].Expression, Is.EqualTo "v1·2")
     Assert.That(found.Operands[0].Range.Least, Is.EqualTo -2.0)
     Assert.That(found.Operands[0].Range.Greatest, Is.EqualTo 6.0)
     Assert.That(found.Result.NaNs, Is.EqualTo 1)
-    Assert.That(found.ReadBy, Does.Contain "* 0.5")
+    Assert.That(found.ReadBy, Does.Contain "·0.5")
     Assert.That(found.DerivativeOf.IsNone)
 
 [<Test>]
@@ -53,7 +53,7 @@ let ``an exponential that overflows, also where a difference makes NaN of it`` (
     let f () =
         let e = exp (x * 100.0)
         sum (e - e)
-    finds f (line + 2) "exp(v1 * 100)" "infinite" "[1]: exp(200) = inf" |> ignore
+    finds f (line + 2) "exp(v1·100)" "infinite" "[1]: exp 200 = inf" |> ignore
 
 [<Test>]
 let ``infinity minus infinity`` () =
@@ -72,16 +72,13 @@ let ``the derivative of sqrt at zero, only in the backward pass`` () =
         let g = grad loss (tensor [ 4.0; 0.0 ])
         g * 1.0
     Assert.That((Debug.nans (fun () -> sum (loss (tensor [ 4.0; 0.0 ])))).IsFinite)
-    let found = finds f line "1 / (2 * sqrt(...))" "infinite" "[1]: 1 / 0 = inf"
+    let found = finds f line "1 / (2·√...)" "infinite" "[1]: 1 / 0 = inf"
     match found.DerivativeOf with
     | Some(algebra, Some site) ->
-        Assert.That(algebra, Is.EqualTo "sqrt(abs(x0))")
+        Assert.That(algebra, Is.EqualTo "√|x0|")
         Assert.That(site.Line, Is.EqualTo forward)
     | _ -> Assert.Fail "the expression of the forward pass is missing"
-    Assert.That(
-        string found,
-        Does.Contain "it first occurs in the derivative of sqrt(abs(x0)), built at DebugTests.fs:"
-    )
+    Assert.That(string found, Does.Contain "it first occurs in the derivative of √|x0|, built at DebugTests.fs:")
 
 [<Test>]
 let ``a tangent that is infinite where the function is not`` () =
@@ -89,7 +86,7 @@ let ``a tangent that is infinite where the function is not`` () =
         let tangent = snd (jvp (fun (x: Tensor) -> sum (sqrt x)) (tensor [ 4.0; 0.0 ]) (ones [| 2 |]))
         tangent * 1.0
     let found = (Debug.nans f).First.Value
-    Assert.That(fst found.DerivativeOf.Value, Does.StartWith "sqrt(")
+    Assert.That(fst found.DerivativeOf.Value, Does.StartWith "√x")
     Assert.That(found.Turned, Is.EqualTo "infinite")
 
 /// 6 - 1 - 1 - ...: below zero at step 6, and so at element 6 of the outputs.
@@ -112,11 +109,11 @@ let private loop () =
 let ``inside a loop, with the number of the step`` () =
     let found = (Debug.nans (fun () -> sum (loop ()))).First.Value
     equal [ 6 ] found.Steps
-    Assert.That(found.Algebra, Is.EqualTo "sqrt(p0 - p1)")
-    Assert.That(found.Example, Is.EqualTo "sqrt(-1) = nan")
+    Assert.That(found.Algebra, Is.EqualTo "√(p0 - p1)")
+    Assert.That(found.Example, Does.EndWith " = nan")
     Assert.That(
         string found,
-        Does.StartWith "sqrt(p0 - p1) turned NaN in step 6 of a loop, although its operands are finite."
+        Does.StartWith "√(p0 - p1) turned NaN in step 6 of a loop, although its operands are finite."
     )
 
 [<Test>]
@@ -138,7 +135,7 @@ let ``what does not reach a result is harmless`` () =
     let report = Debug.nans (fun () -> sum (where (gt x (scalar 0.0)) (log x) (zerosLike x)))
     Assert.That(report.IsFinite)
     Assert.That(report.Harmless.Length, Is.EqualTo 1)
-    Assert.That(report.Harmless[0], Does.StartWith "log(v1)")
+    Assert.That(report.Harmless[0], Does.StartWith "log v1")
     // The mask of an attention is made of infinities on purpose.
     let masked = where (causalMask 3) (zeros [| 3; 3 |]) (scalar -infinity)
     Assert.That((Debug.nans (fun () -> softmax 1 masked)).IsFinite)
@@ -170,7 +167,7 @@ let ``check raises at the first evaluation, with the same text`` () =
                 eval (build ()) |> ignore
                 x)
             |> ignore)
-    Assert.That(error.Report.First.Value.Algebra, Is.EqualTo "log(v1)")
+    Assert.That(error.Report.First.Value.Algebra, Is.EqualTo "log v1")
 
 [<Test>]
 let ``enable checks everything until disable`` () =
