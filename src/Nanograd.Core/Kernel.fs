@@ -161,7 +161,8 @@ module LineWork =
     /// As a reader would say it.
     let name (w: LineWork) : string =
         match w with
-        | LineWork.Sort(descending, count) -> $"first {count} sorted " + (if descending then "descending" else "ascending")
+        | LineWork.Sort(descending, count) ->
+            $"first {count} sorted " + (if descending then "descending" else "ascending")
         | LineWork.ArgReduce largest -> if largest then "argMax" else "argMin"
         | LineWork.CumSum reverse -> if reverse then "cumSum from the end" else "cumSum"
 

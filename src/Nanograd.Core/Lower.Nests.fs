@@ -260,11 +260,12 @@ module internal LoopOrder =
                 match v.Term with
                 | Term.Reduced _ -> true
                 | _ -> false)
-        if folds || last < 1 || l.Extents[last] >= 16 then
+        let few = Array.fold (fun n e -> n * int64 e) 1L l.Extents < 2048L
+        if folds || few || last < 1 || l.Extents[last] >= 16 then
             ValueNone
         else
             let inner = Array.minBy (cost l) (Array.rev [| 0..last |])
-            if inner = last then
+            if cost l inner > 0.7 * cost l last then
                 ValueNone
             else
                 ValueSome(Array.append (Array.filter ((<>) inner) [| 0..last |]) [| inner |])
