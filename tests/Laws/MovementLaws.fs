@@ -79,12 +79,14 @@ let ``slices compose`` (c: Axes) =
         (c.Int 1 |> slice c.Axis from c.Extent |> slice c.Axis next (c.Extent - from))
         (slice c.Axis (from + next) c.Extent (c.Int 1))
 
-[<Law("Movement", "x[::s][::t] = x[::s t]", "steps of slices multiply")>]
-let ``steps of slices multiply`` (c: Case) =
-    let from = Array.create c.Rank 0
+[<Law("Movement", "x[a::s][b::t] = x[a + s b :: s t]", "slices of slices are slices: starts are scaled, steps multiply")>]
+let ``slices with steps compose`` (c: Case) =
     let s, t = amounts c 2 10 |> Array.map ((+) 1), amounts c 2 20 |> Array.map ((+) 1)
-    let once = Op.slice from c.Shape s (c.Int 1)
-    equal (Op.slice from once.Shape t once) (Op.slice from c.Shape (Array.map2 (*) s t) (c.Int 1))
+    let a = c.Shape |> Array.mapi (fun i e -> c.Number(30 + i, e + 1))
+    let once = Op.slice a c.Shape s (c.Int 1)
+    let b = once.Shape |> Array.mapi (fun i e -> c.Number(40 + i, e + 1))
+    let start = Array.init c.Rank (fun i -> min c.Shape[i] (a[i] + s[i] * b[i]))
+    equal (Op.slice b once.Shape t once) (Op.slice start c.Shape (Array.map2 (*) s t) (c.Int 1))
 
 [<Law("Movement", "rev(x)[a..b] = rev(x[n - b..n - a])", "a slice of a reversal is the reversal of a slice")>]
 let ``slices of reversals`` (c: Axes) =
