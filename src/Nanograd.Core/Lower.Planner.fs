@@ -38,6 +38,12 @@ type internal Planner(inputs: Tensor[], isFree: HashSet<Hash>) =
                 | Op.Movement Movement.Reshape -> memory t.Inputs[0]
                 | _ -> ValueNone
 
+    /// Other extents over the same elements in the same order are the same buffer.
+    let rec underReshapes (t: Tensor) =
+        match memory t, t.Op with
+        | ValueNone, Op.Movement Movement.Reshape -> underReshapes t.Inputs[0]
+        | found, _ -> found
+
     member _.Buffers = buffers
     member _.Kernels = kernels
     member _.Memory(t: Tensor) = memory t
@@ -93,8 +99,12 @@ type internal Planner(inputs: Tensor[], isFree: HashSet<Hash>) =
 
     /// A buffer with the elements of `t` in row-major order.
     member p.Realise(t: Tensor) : int =
-        match memory t with
-        | ValueSome b -> b
+        match underReshapes t with
+        | ValueSome b ->
+            match t.Op with
+            | Op.Movement Movement.Reshape -> home[t.Hash] <- b
+            | _ -> ()
+            b
         | ValueNone ->
             match t.Op with
             | Op.Indexing _ -> ()

@@ -51,3 +51,53 @@ let ``the gradient of a deep chain takes less memory, and has the same bits`` (r
         actual
     // Each block keeps two products of 4 * width columns; checkpointed, all keep what goes from block to block, one its inside.
     Assert.That(float recomputed, Is.LessThan(0.5 * float kept))
+
+[<Test>]
+let ``checkpoints work on trees, in one another, and to third order`` () =
+    let inner (x: Tensor, s: Tensor) = checkpoint (fun (x: Tensor, s: Tensor) -> sin x * s, s * s) (x, s)
+    let nest wrap (a: Tensor) =
+        let x, s =
+            wrap (fun (x: Tensor, s: Tensor) -> let x, s = inner (x * s, s) in inner (x + s, cos s)) (sin a, a * 0.5)
+        x * s + x
+    let at = f64 [||] [ 0.6 ]
+    let third wrap = computed (grad (grad (grad (nest wrap))) at)
+    assertClose 1e-12 "third derivative" (third (fun f x -> f x)) (third checkpoint)
+
+// ------------------------------------------------------------------------------------------------ gradients of one's own
+
+[<Test>]
+let ``a gradient of one's own is used, batched operands and captured values included`` () =
+    let scale = f64 [| 3 |] [ 1.0; 2.0; 3.0 ]
+    let f =
+        customGradient "clipped" (fun (x: Tensor, y: Tensor) -> x * y * scale) (fun (x, y) c ->
+            c * y * scale * 10.0, minimum c (x * 0.0))
+    let x, y = f64 [| 3 |] [ 0.5; -1.0; 2.0 ], f64 [| 3 |] [ 1.0; 1.5; -0.5 ]
+    assertSame "value" (computed (x * y * scale)) (computed (f (x, y)))
+    let gx, gy = grad (fun (x, y) -> sum (f (x, y) * y)) (x, y)
+    assertSame "x" (computed (y * y * scale * 10.0)) (computed gx)
+    assertSame "y" (computed (x * y * scale + minimum y (x * 0.0))) (computed gy)
+
+[<Test>]
+let ``the straight-through estimator rounds, and lets gradients through`` () =
+    let through = customGradient "roundThrough" (fun (x: Tensor) -> round x) (fun _ c -> c)
+    let x = f64 [| 3 |] [ 0.4; 1.6; -2.2 ]
+    assertSame "value" (computed (round x)) (computed (through x))
+    assertSame "gradient" (computed (f64 [| 3 |] [ 1.0; 1.0; 1.0 ])) (computed (grad (fun x -> sum (through x)) x))
+
+[<Test>]
+let ``checkGradient finds the wrong element`` () =
+    let square = customGradient "square" (fun (x: Tensor) -> x * x) (fun x c -> 2.0 * x * c)
+    let x = tensor [ 0.5; -1.0; 2.0 ]
+    Assert.That((checkGradient square x).Error, Is.LessThan 1e-9)
+    let mistaken = f64 [| 3 |] [ 2.0; 2.0; 2.5 ]
+    let wrong = customGradient "square" (fun (_: Tensor, x: Tensor) -> x * x) (fun (k, x) c -> k, mistaken * x * c)
+    let found = checkGradient wrong (i64 [||] [ 3L ], x)
+    Assert.That(found.Error, Is.GreaterThan 0.1)
+    Assert.That(found.Path, Is.EqualTo "1")
+    Assert.That(found.Index, Is.EqualTo<int[]> [| 2 |])
+
+[<Test>]
+let ``mistakes in gradients of one's own are named`` () =
+    let f = customGradient "f" (fun (x: Tensor, y: Tensor) -> x * y) (fun (x, _) c -> x * c, sum c)
+    raises<ShapeException> "f: the gradient of the argument 1 must be f32[2], got f32[]" (fun () ->
+        f (zeros [| 2 |], zeros [| 2 |]) |> ignore)

@@ -28,7 +28,9 @@ let private subjects =
       "Values", "On values, whose results have shapes that depend on them (`Values.`)"
       "Random", "Random tensors (`Random.`)"
       "Derivatives", "Derivatives, besides `grad` and `valueAndGrad`"
-      "Batching", "One example to many" ]
+      "Batching", "One example to many"
+      "Loops", "Loops, checkpoints, gradients of one's own"
+      "GradientChecks", "Checking gradients" ]
 
 [<NoEquality; NoComparison>]
 type private Entry =

@@ -322,4 +322,13 @@ let all: (string * string * (unit -> obj)) list =
         "Derivatives.vjp", "tensor([2., 40.])", (fun () -> box (snd (vjp square (tensor [ 1.; 2. ])) (tensor [ 1.; 10. ])))
         "Batching.vmap", "tensor([[2., 4.], [6., 8.]])", (fun () -> box (vmap (grad (fun x -> sum (x * x))) (matrix [ [ 1.; 2. ]; [ 3.; 4. ] ])))
         "Batching.vmapAxes", "tensor([13., 24.])", (fun () -> box (vmapAxes [ Some 1; None ] 0 (fun (x: Tensor, w: Tensor) -> sum (x * w)) (matrix [ [ 1.; 2. ]; [ 3.; 4. ] ], tensor [ 10.; 1. ])))
+        "Loops.checkpoint", "tensor([2., 4.])", (fun () -> box (grad (fun x -> sum (checkpoint (fun (x: Tensor) -> x * x) x)) (tensor [ 1.; 2. ])))
+        "Loops.customGradient", "tensor([1., 1.])", (fun () -> box (grad (fun x -> sum (customGradient "roundThrough" (fun (x: Tensor) -> round x) (fun _ c -> c) x)) (tensor [ 1.4; 2.6 ])))
+        "Loops.foldRows", "tensor(5.)", (fun () -> box (foldRows (fun (a: Tensor) (x: Tensor) -> 2. * a + x) (scalar 0.) (tensor [ 1.; 0.; 1. ])))
+        "Loops.forLoop", "tensor(10.)", (fun () -> box (forLoop 5 (fun i (x: Tensor) -> x + Op.cast DType.F32 i) (scalar 0.)))
+        "Loops.mapRows", "tensor([[-2., -1.], [-4., -3.]])", (fun () -> box (mapRows (fun (row: Tensor) -> row - sum row) (matrix [ [ 1.; 2. ]; [ 3.; 4. ] ])))
+        "Loops.scan", "(tensor(6.), tensor([1., 3., 6.]))", (fun () -> box (scan (fun (s: Tensor) (x: Tensor) -> let s = s + x in s, s) (scalar 0.) (tensor [ 1.; 2.; 3. ])))
+        "Loops.scanCheckpointed", "(tensor(6.), tensor([1., 3., 6.]))", (fun () -> box (scanCheckpointed 2 (fun (s: Tensor) (x: Tensor) -> let s = s + x in s, s) (scalar 0.) (tensor [ 1.; 2.; 3. ])))
+        "Loops.scanReverse", "(tensor(6.), tensor([6., 5., 3.]))", (fun () -> box (scanReverse (fun (s: Tensor) (x: Tensor) -> let s = s + x in s, s) (scalar 0.) (tensor [ 1.; 2.; 3. ])))
+        "GradientChecks.checkGradient", "True", (fun () -> box ((checkGradient (fun (x: Tensor) -> sin x * x) (tensor [ 1.; 2. ])).Error < 1e-8))
     ]

@@ -16,6 +16,7 @@ type Case =
       Op: string
       Attributes: JsonElement
       Inputs: string[]
+      Parameters: string[]
       Outputs: string[]
       Gradients: string[]
       Tensor: string -> Tensor }
@@ -60,7 +61,9 @@ let ofFunction (op: string) : Case list =
     if not (File.Exists file) then Assert.Ignore "the reference numbers layers/cases.json are not on this machine"
     let root = (JsonDocument.Parse(File.ReadAllText file)).RootElement
     let names (c: JsonElement) (key: string) =
-        c.GetProperty(key).EnumerateArray() |> Seq.map (fun n -> n.GetString()) |> Seq.toArray
+        match c.TryGetProperty key with
+        | true, list -> list.EnumerateArray() |> Seq.map (fun n -> n.GetString()) |> Seq.toArray
+        | _ -> [||]
     [ for c in root.GetProperty("cases").EnumerateArray() do
           if c.GetProperty("op").GetString() = op then
               let name = c.GetProperty("name").GetString()
@@ -68,6 +71,7 @@ let ofFunction (op: string) : Case list =
                 Op = op
                 Attributes = c.GetProperty "attrs"
                 Inputs = names c "inputs"
+                Parameters = names c "params"
                 Outputs = names c "outputs"
                 Gradients = names c "grads"
                 Tensor = fun key -> tensors.Value[name + "/" + key]() } ]
