@@ -8,24 +8,24 @@ open Nanograd
 /// Every claim of this script is checked: a false one ends it with an error.
 let check what holds = if not holds then failwith $"not true: {what}"
 
-let variable name shape = Op.input name DType.F32 shape
-
-/// An expression as a person would write it, and as LaTeX.
+/// An expression as it prints, and as LaTeX.
 let show title (t: Tensor) =
-    let pretty = Rewrite.pretty t
-    printfn "%s\n    %s\n    %s\n" title ((string pretty).Replace("\n", "\n    ")) (Latex.render pretty)
-    string pretty
+    printfn "%s\n    %s\n    %s\n" title ((string t).Replace("\n", "\n    ")) (Latex.render (Rewrite.pretty t))
+    string t
 
 // ---- symbolic derivatives
 
-let x = variable "x" [||]
-check "(x³)' = 3x²" (show "d/dx x ** 3" (grad (fun x -> x ** 3) x) = "3 * x²")
-check "(x³)'' = 6x" (show "d²/dx² x ** 3" (grad (grad (fun x -> x ** 3)) x) = "6 * x")
+let x = symbol "x"
+check "(x³)' = 3x²" (show "d/dx x ** 3" (grad (fun x -> x ** 3) x) = "3·x²")
+check "(x³)'' = 6x" (show "d²/dx² x ** 3" (grad (grad (fun x -> x ** 3)) x) = "6·x")
 show "d/dx sin x * exp (-x ** 2)" (grad (fun x -> sin x * exp (-(x ** 2))) x) |> ignore
-show "the derivative of a sigmoid" (grad sigmoid x) |> ignore
+check "σ' = σ (1 - σ)" (show "the derivative of a sigmoid" (grad sigmoid x) = "σ(x)·(1 - σ(x))")
+
+// The same as F# source, to be pasted into a program.
+printfn "%s" (Source.render "slope" (Rewrite.pretty (grad (fun x -> x * sin x) x)))
 
 // `grad` takes the derivative by every tensor of its argument, which may be any tree of tensors: here a pair.
-let w, b = variable "w" [| 3 |], variable "b" [||]
+let w, b = variable "w" [| 3 |], symbol "b"
 let dw, db = grad (fun (w, b) -> sum (w * variable "x" [| 3 |]) + b |> square) (w, b)
 show "by w: (w · x + b)²" dw |> ignore
 show "by b" db |> ignore

@@ -242,7 +242,7 @@ module internal NonFinite =
         | None -> ""
         | Some p ->
             let short (text: string) = text.Replace("infinity", "inf")
-            let value = short (Print.number (Buffers.read result p))
+            let value = short (Print.digits (Buffers.read result p))
             let at = if t.Rank = 0 then "" else indexText t.Shape p + ": "
             if isElementwise t && operands |> Array.forall (fun o -> o.Length = result.Length) then
                 let numbers = operands |> Array.map (fun o -> Op.constant (Buffers.read o p))
