@@ -11,7 +11,7 @@ module internal ValueText =
     /// scientific where sizes differ by more than 1000, exceed 1e8 or (fractions) fall below 1e-4.
     let format (dtype: DType) (sample: Constant[]) : Constant -> string =
         if not (DType.isFloat dtype) then
-            Print.number
+            Print.digits
         else
             let sizes =
                 sample |> Array.map (fun c -> abs c.Float) |> Array.filter (fun x -> Double.IsFinite x && x <> 0.0)
@@ -48,32 +48,8 @@ module internal ValueText =
             else
                 shown axis |> Seq.collect (fun i -> indices (axis + 1) (offset + i * strides[axis]))
         let sample = indices 0 0 |> Seq.map read |> Seq.toArray
-<<<<<<< HEAD
         let format = format dtype sample
         let width = if shape.Length = 0 then 0 else sample |> Array.fold (fun w c -> max w (format c).Length) 0
-=======
-        let finite = sample |> Array.map (fun c -> c.Float) |> Array.filter Double.IsFinite
-        let largest = if finite.Length = 0 then 0.0 else finite |> Array.map abs |> Array.max
-        let least = finite |> Array.filter (fun v -> v <> 0.0) |> Array.map abs |> Array.fold min Double.MaxValue
-        let whole = finite |> Array.forall (fun v -> v = Math.Floor v) && largest < 1e8
-        let format =
-            if not (DType.isFloat dtype) then
-                Print.digits
-            else
-                let style =
-                    if whole then "0'.'"
-                    elif largest >= 1e8 || least < 1e-4 || largest / least > 1e3 && largest > 1e4 then "0.0000e+00"
-                    else "0.0000"
-                fun c ->
-                    if Double.IsNaN c.Float then "nan"
-                    elif Double.IsInfinity c.Float then (if c.Float > 0.0 then "inf" else "-inf")
-                    else c.Float.ToString(style, CultureInfo.InvariantCulture)
-        let width =
-            if shape.Length = 0 || sample.Length = 0 then
-                0
-            else
-                sample |> Array.map (fun c -> (format c).Length) |> Array.max
->>>>>>> 3b9aa7e (Documents and the script of gradients show what prints)
         let text = StringBuilder()
         let add (s: string) = text.Append s |> ignore
         let row axis offset (indent: int) =

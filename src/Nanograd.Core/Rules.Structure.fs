@@ -213,6 +213,7 @@ module internal StructureRules =
                   match t.Op with
                   | Op.CumSum(axis, _) when x.Shape[axis] = 1 && x.DType = t.DType -> some x
                   | _ -> none)
+          // A loop of one step stays: so is what is computed again kept apart from what was computed before.
           itemRule
               "scan-none: no steps leave the carries as they were"
               (fun x y d -> (loop 0 x y)[d.Below 2])
@@ -220,13 +221,7 @@ module internal StructureRules =
                   match call.Op with
                   | Op.Scan s when s.Length = 0 ->
                       some (if i < s.Carried then call.Inputs[s.Captured + i] else like t 0.0)
-                  | _ -> none)
-          itemRule "scan-one: one step is the body" (fun x y d -> (loop 1 x y)[d.Below 2]) (fun t i call ->
-              match call.Op with
-              | Op.Scan s when s.Length = 1 ->
-                  let step k (x: Tensor) = if k < s.Captured + s.Carried then x else Op.reshape x.Shape[1..] x
-                  some (Op.reshape t.Shape (Lambda.apply s.Body (Array.mapi step call.Inputs)).[i])
-              | _ -> none) ]
+                  | _ -> none) ]
 
     /// The family, in the order in which rules are tried.
     let rules = extremes @ reductions @ structure

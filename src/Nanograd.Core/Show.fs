@@ -90,7 +90,7 @@ module internal Picture =
     /// The node as algebra, a square for each operand that has a box of its own.
     let private title (t: Tensor) =
         match t.Op with
-        | Op.Literal s when t.Count = 1 && not (isNull s) -> Print.number (Buffers.read s 0)
+        | Op.Literal s when t.Count = 1 && not (isNull s) -> Print.digits (Buffers.read s 0)
         | Op.Literal _ -> "value"
         | _ when t.Inputs.Length = 0 -> Print.name t
         | _ ->
