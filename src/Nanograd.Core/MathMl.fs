@@ -248,6 +248,7 @@ module MathMl =
                     let above = r.Group()
                     small (tag "mfrac" (above + r.Group()))
                 | "sqrt" -> small (tag "msqrt" (r.Group()))
+                | "overline" -> small (tag "mover" (r.Group() + "<mo>¯</mo>"))
                 | "left" ->
                     let opening = delimiter ()
                     let inside = r.Sequence()
