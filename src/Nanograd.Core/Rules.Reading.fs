@@ -63,6 +63,18 @@ module internal ReadingRules =
                       | Comparison Binary.Gt (a, b) when a = x && b = y ->
                           some (Op.select (compare Binary.Lt x y) c (like c 0.0))
                       | _ -> none
+                  | _ -> none)
+          node
+              Op.Select
+              "where-rest: what is zero comes last"
+              (fun x y _ -> Op.select (compare Binary.Le x y) (like x 0.0) x)
+              (fun t condition ->
+                  match condition, t.Inputs[1], t.Inputs[2] with
+                  | _, _, IsNumber 0.0 -> none
+                  | Comparison Binary.Le (x, y), IsNumber 0.0, u ->
+                      some (Op.select (compare Binary.Gt x y) u (like u 0.0))
+                  | Comparison Binary.Ge (x, y), IsNumber 0.0, u ->
+                      some (Op.select (compare Binary.Lt x y) u (like u 0.0))
                   | _ -> none) ]
 
     // ---- selections
@@ -75,6 +87,17 @@ module internal ReadingRules =
         | Binary.Ge -> Binary.Le
         | _ -> b
 
+    /// True where the first condition is not (NaN apart).
+    let private isRest (c: Tensor) (d: Tensor) =
+        match c.Op, d.Op with
+        | Op.Binary(Binary.Le | Binary.Ge | Binary.Lt | Binary.Gt as b), Op.Binary e when c.Inputs = d.Inputs ->
+            (match b with
+             | Binary.Le -> e = Binary.Gt
+             | Binary.Ge -> e = Binary.Lt
+             | Binary.Lt -> e = Binary.Ge
+             | _ -> e = Binary.Le)
+        | _ -> false
+
     let private selections =
         let factor combine (a: Tensor) (b: Tensor) =
             match a, b with
@@ -84,6 +107,7 @@ module internal ReadingRules =
         let merge combine (a: Tensor) (b: Tensor) =
             match a, b with
             | Where(c, u, v), Where(d, w, z) when c = d -> some (Op.select c (combine u w) (combine v z))
+            | Where(c, u, v), Where(d, w, z) when isRest c d -> some (Op.select c (combine u z) (combine v w))
             | _ -> none
         let isPositive (x: Tensor) = compare Binary.Gt x (like x 0.0)
         let positive (x: Tensor) y = Op.select (isPositive x) y (like y 0.0)

@@ -55,7 +55,7 @@ let ``views, constants and lookups read as what they are`` () =
     let x = noise DType.F32 1 [| 4; 6 |]
     let code f x = (kernels f x).[0].Code
     expect
-        [ "for row in 0..4, i in 0..6:"; "    result[i, row] = x[row, i]·2 + 1" ]
+        [ "for row in 0..6, i in 0..4:"; "    result[row, i] = x[i, row]·2 + 1" ]
         (code (fun x -> transpose x * 2.0 + 1.0) x)
     expect
         [ "for i in 0..6:"; "    result[i] = x[6 + i] - x[i]" ]

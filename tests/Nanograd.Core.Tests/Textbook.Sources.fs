@@ -253,9 +253,7 @@ let prettySoftplusByItsFormula (x: Tensor) : Tensor =
 
 /// x: f32[]
 let rawSoftplus (x: Tensor) : Tensor =
-    let t1 = exp (-(abs x))
-    let t2 = where (eq x (scalar 0.0)) (0.5 * scalar 1.0) (where (lt x (scalar 0.0)) (scalar 0.0) (scalar 1.0))
-    (-(1.0 / (1.0 + t1) * t1)) * Op.unary Unary.Sign x + t2
+    1.0 * (tanh (x * 0.5) * 0.5 + 0.5)
 
 /// x: f32[]
 let prettySoftplus (x: Tensor) : Tensor =
@@ -301,7 +299,7 @@ let prettyGelu (x: Tensor) : Tensor =
 
 /// x: f32[]
 let rawRelu (x: Tensor) : Tensor =
-    where (eq x (scalar 0.0)) (0.5 * scalar 1.0) (where (lt x (scalar 0.0)) (scalar 0.0) (scalar 1.0))
+    where (le x (scalar 0.0)) (scalar 0.0) (scalar 1.0)
 
 /// x: f32[]
 let prettyRelu (x: Tensor) : Tensor =
