@@ -34,6 +34,21 @@ module internal CollectingRules =
         | Neg _ -> true
         | _ -> false
 
+    /// How many factors may be negative, as far as it matters: with more than one, roots of a product are not the product of
+    /// the roots; the root of a square is not its base.
+    let rec private signs (t: Tensor) : int =
+        match t with
+        | Number c -> if c >= 0.0 then 0 else 2
+        | Mul(a, b)
+        | Div(a, b) -> signs a + signs b
+        | Neg _ -> 2
+        | Stretched a
+        | Reshaped a -> signs a
+        | _ ->
+            match t.Op with
+            | Op.Binary Binary.Pow -> 2
+            | _ -> 1
+
     /// Collects the factors of t ** n. `place` puts a factor found below a stretching into the shape of the whole
     /// product.
     let rec private factors (p: Product) (place: Tensor -> Tensor) (n: float) (t: Tensor) =
@@ -61,13 +76,14 @@ module internal CollectingRules =
                 ->
                 factors p (fun f -> place (Op.broadcast t.Shape f)) n s
             | Reshaped s when isProduct s -> factors p (fun f -> place (Op.reshape t.Shape f)) n s
-            | UnaryOf Unary.Sqrt a -> recurse (0.5 * n) a
-            | UnaryOf Unary.Rsqrt a -> recurse (-0.5 * n) a
+            | UnaryOf Unary.Sqrt a when signs a < 2 -> recurse (0.5 * n) a
+            | UnaryOf Unary.Rsqrt a when signs a < 2 -> recurse (-0.5 * n) a
             | _ ->
                 match t.Op with
                 | Op.Binary Binary.Pow ->
                     (match t.Inputs[1] with
-                     | Number e when Double.IsFinite e -> recurse (e * n) t.Inputs[0]
+                     | Number e when Double.IsFinite e && (e % 1.0 = 0.0 || signs t.Inputs[0] < 2) ->
+                         recurse (e * n) t.Inputs[0]
                      | _ -> multiply p (place t) n)
                 | _ -> multiply p (place t) n
 

@@ -136,3 +136,13 @@ let ``deep expressions print in parts`` () =
         for t in [ deep; grad (fun x -> sum (Seq.fold (fun c _ -> sin c) x (seq { 1..20_000 }))) x ] do
             for text in [ string t; Print.algebra t; Latex.render t ] do
                 Assert.That(text.Length, Is.LessThan 20_000))
+
+/// The root of a product is the product of roots only where nothing is negative.
+[<Test>]
+let ``roots are not taken of negative factors`` () =
+    let x, y = symbol "x", symbol "y"
+    let show (t: Tensor) = string t
+    Assert.That(show (sqrt (-2.0 * log x)), Does.Not.Contain "nan")
+    Assert.That(show (sqrt (x * x)), Is.EqualTo "√(x²)")
+    Assert.That(show (sqrt (x * y) / y), Is.EqualTo "√(x·y) / y")
+    Assert.That(show (sqrt (2.0 * x) * sqrt x), Is.EqualTo "√2·x")
