@@ -375,9 +375,12 @@ and [<Sealed; AllowNullLiteral; StructuredFormatDisplay("{Display}")>] Tensor
     member _.Hash: Hash = hash
     override t.Equals(other) = match other with :? Tensor as o -> t.Hash = o.Hash | _ -> false
     override t.GetHashCode() = t.Hash.GetHashCode()
-    override t.ToString() = t.Display
-    /// What F# Interactive, %A and ToString show: the value of a closed expression, the algebra of an open one.
-    member t.Display = show.Value.Invoke t
+    override t.ToString() = show.Value.Invoke t
+    /// What F# Interactive and %A show: the value of a closed expression, the algebra of an open one, and what went wrong where
+    /// computing the value failed (F# Interactive would hide the error). Rows start on a line of their own.
+    member t.Display =
+        let text = try show.Value.Invoke t with e -> "error: " + e.Message
+        if text.Contains '\n' then "\n" + text else text
     interface IEquatable<Tensor> with
         member t.Equals(o) = not (isNull o) && t.Hash = o.Hash
 

@@ -109,7 +109,9 @@ module Buffers =
     /// The elements as a span of their .NET type; 'T must have the size of the storage's type.
     let span<'T when 'T: unmanaged> (s: Storage) =
         if sizeof<'T> <> DType.size s.DType then
-            invalidArg "s" $"a storage of {s.DType} cannot be read as {typeof<'T>.Name}"
+            invalidArg
+                "s"
+                $"elements of {s.DType} cannot be read as {typeof<'T>.Name}; name their own .NET type (f32: float32, f64: float, i64: int64, ...), or cast the tensor first"
         let result =
             Span<'T>(NativeInterop.NativePtr.toVoidPtr (NativeInterop.NativePtr.ofNativeInt<byte> s.Pointer), s.Length)
         GC.KeepAlive s

@@ -147,6 +147,10 @@ module Loops =
                 let c, rest = checkpoint piece (c, Tree.map (rows (count * size) steps) xs)
                 c, Tree.map2 (fun a b -> Op.concat 0 [| a; b |]) joined rest
 
+    /// <summary>The same value, seen as a constant by every kind of differentiation. (JAX: stop_gradient; PyTorch: detach.)</summary>
+    /// <example><code>grad (fun (x: Tensor) -> sum (x * stopGradient x)) (tensor [ 3. ]) // tensor([3.])</code></example>
+    let stopGradient (x: Tensor) : Tensor = Grad.stopGradient x
+
     /// <summary>`f` with a gradient of its own. `gradient x c` gives, for the argument x and the cotangent c of the result, the
     /// cotangent of the argument: a tree like x. (JAX: custom_vjp.)</summary>
     /// <remarks>The gradient must be made of differentiable functions if it is to be differentiated again. What `f` and `gradient`

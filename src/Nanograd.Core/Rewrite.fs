@@ -8,7 +8,7 @@ open System.Collections.Generic
 type RewriteStep = { Rule: string; Before: Tensor; After: Tensor }
 
 /// What the rewriter did: the results, and every step in order. Printed, it is a derivation.
-[<NoComparison>]
+[<NoComparison; StructuredFormatDisplay("{Text}")>]
 type RewriteTrace =
     { Results: Tensor[]
       Steps: RewriteStep[] }
@@ -25,6 +25,9 @@ type RewriteTrace =
             |> Seq.mapi (fun i s -> $"{i + 1}. {s.Rule}\n        {text s.Before}\n      = {text s.After}")
         let more = if t.Steps.Length > limit then [ $"... ({t.Steps.Length - limit} more steps)" ] else []
         String.Join("\n", Seq.append lines more)
+
+    /// The derivation, for F# Interactive and %A.
+    member t.Text = "\n" + t.ToString()
 
 /// Simplification by the rule tables: bottom-up to a fixed point, without recursion.
 [<RequireQualifiedAccess>]

@@ -330,5 +330,6 @@ let all: (string * string * (unit -> obj)) list =
         "Loops.scan", "(tensor(6.), tensor([1., 3., 6.]))", (fun () -> box (scan (fun (s: Tensor) (x: Tensor) -> let s = s + x in s, s) (scalar 0.) (tensor [ 1.; 2.; 3. ])))
         "Loops.scanCheckpointed", "(tensor(6.), tensor([1., 3., 6.]))", (fun () -> box (scanCheckpointed 2 (fun (s: Tensor) (x: Tensor) -> let s = s + x in s, s) (scalar 0.) (tensor [ 1.; 2.; 3. ])))
         "Loops.scanReverse", "(tensor(6.), tensor([6., 5., 3.]))", (fun () -> box (scanReverse (fun (s: Tensor) (x: Tensor) -> let s = s + x in s, s) (scalar 0.) (tensor [ 1.; 2.; 3. ])))
+        "Loops.stopGradient", "tensor([3.])", (fun () -> box (grad (fun (x: Tensor) -> sum (x * stopGradient x)) (tensor [ 3. ])))
         "GradientChecks.checkGradient", "True", (fun () -> box ((checkGradient (fun (x: Tensor) -> sin x * x) (tensor [ 1.; 2. ])).Error < 1e-8))
     ]

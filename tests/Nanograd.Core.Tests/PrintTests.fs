@@ -102,7 +102,8 @@ let ``open expressions show simplified, as they would be written`` () =
           grad sigmoid x, "σ(x)·(1 - σ(x))" ]
     for t, text in shown do
         Assert.That(string t, Is.EqualTo text)
-        Assert.That(sprintf "%A" t, Is.EqualTo text)
+        // Rows of several lines start on a line of their own, so that they stay aligned.
+        Assert.That(sprintf "%A" t, Is.EqualTo((if text.Contains '\n' then "\n" + text else text)))
 
 [<Test>]
 let ``long expressions are elided in the middle`` () =
@@ -146,3 +147,10 @@ let ``roots are not taken of negative factors`` () =
     Assert.That(show (sqrt (x * x)), Is.EqualTo "√(x²)")
     Assert.That(show (sqrt (x * y) / y), Is.EqualTo "√(x·y) / y")
     Assert.That(show (sqrt (2.0 * x) * sqrt x), Is.EqualTo "√2·x")
+
+/// F# Interactive hides exceptions of printing, so its text is the message.
+[<Test>]
+let ``what cannot be computed shows why`` () =
+    let x = Op.gather 0 0 (f32 [| 2 |] [ 1.0; 2.0 ]) (i64 [| 1 |] [| 7L |])
+    Assert.That(sprintf "%A" x, Does.StartWith "error: gather: index 7 is out of range")
+    Assert.Throws<IndexException>(fun () -> string x |> ignore) |> ignore
