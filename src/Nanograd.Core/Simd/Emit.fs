@@ -295,19 +295,30 @@ type internal ScalarTarget() =
         | DType.Bool
         | DType.I8 -> il.Emit OpCodes.Stind_I1
 
-/// Vectors of 128, 256 or 512 bits with lanes of 4 or 8 bytes; truth values are masks of that lane size.
+/// Vectors of 128, 256 or 512 bits with lanes of 4 or 8 bytes; truth values are masks of that lane size. Bytes are int32 in registers.
+/// Beside lanes of 8 bytes, elements of 4 are in vectors of half the bits (beside 128: in the lower half).
 [<Sealed>]
 type internal VectorTarget(bits: int, laneSize: int) =
     inherit Target()
 
-    let owner, generic, native =
+    let family bits size =
         match bits with
         | 512 ->
-            typeof<Vector512>, typedefof<Vector512<_>>, (if Avx512F.IsSupported then Some typeof<Avx512F> else None)
-        | 256 -> typeof<Vector256>, typedefof<Vector256<_>>, (if Avx.IsSupported then Some typeof<Avx> else None)
+            struct (typeof<Vector512>,
+                    typedefof<Vector512<_>>,
+                    (if Avx512F.IsSupported then Some typeof<Avx512F> else None))
+        | 256 ->
+            struct (typeof<Vector256>, typedefof<Vector256<_>>, (if Avx.IsSupported then Some typeof<Avx> else None))
         | _ ->
-            let sse = if laneSize = 4 then typeof<Sse> else typeof<Sse2>
-            typeof<Vector128>, typedefof<Vector128<_>>, (if Sse2.IsSupported then Some sse else None)
+            let sse = if size = 4 then typeof<Sse> else typeof<Sse2>
+            struct (typeof<Vector128>, typedefof<Vector128<_>>, (if Sse2.IsSupported then Some sse else None))
+
+    let whole, narrowBits = family bits laneSize, max 128 (bits / 2)
+    let half = family narrowBits 4
+
+    let isNarrow (e: Type) = laneSize = 8 && (e = typeof<float32> || e = typeof<int> || e = typeof<uint32>)
+    let familyOf (e: Type) = if isNarrow e then half else whole
+    let ownerOf (e: Type) = let struct (owner, _, _) = familyOf e in owner
 
     let maskType = if laneSize = 4 then typeof<int> else typeof<int64>
 
@@ -316,37 +327,115 @@ type internal VectorTarget(bits: int, laneSize: int) =
         | DType.F64 -> typeof<float>
         | DType.F32 -> typeof<float32>
         | DType.I64 -> typeof<int64>
-        | DType.I32 -> typeof<int>
+        | DType.I32
+        | DType.U8
+        | DType.I8 -> typeof<int>
         | DType.U32 -> typeof<uint32>
         | DType.Bool -> maskType
         | DType.F16
-        | DType.BF16
-        | DType.U8
-        | DType.I8 -> invalidOp $"vectors of {d} do not exist"
+        | DType.BF16 -> invalidOp $"vectors of {d} do not exist"
 
-    let vector (t: Type) = generic.MakeGenericType [| t |]
+    let vector (e: Type) = let struct (_, generic, _) = familyOf e in generic.MakeGenericType [| e |]
 
     /// Calls VectorN.name on operands of these element types.
     let call (il: ILGenerator) (name: string) (e: Type) (parameters: Type[]) =
-        il.Emit(OpCodes.Call, Methods.find owner name e parameters)
+        il.Emit(OpCodes.Call, Methods.find (ownerOf e) name e parameters)
 
     let plain (il: ILGenerator) name d count =
         let e = element d
         call il name e (Array.create count (vector e))
 
-    /// The same bits as a vector of another element type.
+    /// A function of Widths on these operands.
+    let width (il: ILGenerator) (name: string) (parameters: Type[]) =
+        il.Emit(OpCodes.Call, Methods.find typeof<Widths> name typeof<int> parameters)
+
+    let widen (il: ILGenerator) = width il $"Widen{bits}" [| vector typeof<int> |]
+    let narrow (il: ILGenerator) = width il $"Narrow{bits}" [| vector typeof<int64> |]
+
+    /// The same bits as a vector of another element type of the same size.
     let reinterpret (il: ILGenerator) (source: Type) (target: Type) =
         if source <> target then
-            let m = owner.GetMethods() |> Array.find (fun m -> m.Name = "As" && m.GetGenericArguments().Length = 2)
+            let m =
+                (ownerOf source).GetMethods()
+                |> Array.find (fun m -> m.Name = "As" && m.GetGenericArguments().Length = 2)
             il.Emit(OpCodes.Call, m.MakeGenericMethod [| source; target |])
 
     let compare (il: ILGenerator) name (source: DType) =
         plain il name source 2
-        reinterpret il (element source) maskType
+        let e = element source
+        reinterpret il e (if isNarrow e then typeof<int> else maskType)
+        if isNarrow e then widen il
+
+    let shift (il: ILGenerator) name (e: Type) (count: int) =
+        il.Emit(OpCodes.Ldc_I4, count)
+        call il name e [| vector e; typeof<int> |]
+
+    let number (il: ILGenerator) (e: Type) (value: int64) =
+        if e = typeof<int64> then il.Emit(OpCodes.Ldc_I8, value) else il.Emit(OpCodes.Ldc_I4, int value)
+        call il "Create" e [| e |]
+
+    /// Small integers wrap after every operation.
+    let wrap (il: ILGenerator) (d: DType) =
+        match d with
+        | DType.U8 ->
+            number il typeof<int> 255L
+            plain il "BitwiseAnd" d 2
+        | DType.I8 ->
+            shift il "ShiftLeft" typeof<int> 24
+            shift il "ShiftRightArithmetic" typeof<int> 24
+        | DType.F64
+        | DType.F32
+        | DType.F16
+        | DType.BF16
+        | DType.I64
+        | DType.I32
+        | DType.U32
+        | DType.Bool -> ()
+
+    /// Conversions; `Vectors.converts` says which there are.
+    let convert (il: ILGenerator) (source: DType) (result: DType) =
+        let widenInteger () =
+            reinterpret il (element source) typeof<int>
+            widen il
+            if source = DType.U32 then
+                number il typeof<int64> 0xFFFFFFFFL
+                plain il "BitwiseAnd" DType.I64 2
+        let ofFloat () = call il "ConvertToInt64" typeof<float> [| vector typeof<float> |]
+        let toDouble () = width il $"ToDouble{bits}" [| vector typeof<float32> |]
+        match source, result with
+        | _ when source = result -> ()
+        | DType.F32, DType.F64 -> toDouble ()
+        | DType.F64, DType.F32 -> width il $"ToSingle{bits}" [| vector typeof<float> |]
+        | DType.F32, DType.I64 ->
+            toDouble ()
+            ofFloat ()
+        | DType.F64, DType.I64 -> ofFloat ()
+        | DType.F32, _ ->
+            plain il "ConvertToInt32" DType.F32 1
+            let clamp low high =
+                number il typeof<int> low
+                plain il "Max" result 2
+                number il typeof<int> high
+                plain il "Min" result 2
+            if result = DType.U8 then clamp 0L 255L
+            elif result = DType.I8 then clamp -128L 127L
+        | _, DType.F32 -> plain il "ConvertToSingle" source 1
+        | _, DType.F64 ->
+            if source <> DType.I64 then widenInteger ()
+            plain il "ConvertToDouble" DType.I64 1
+        | _, DType.I64 -> widenInteger ()
+        | DType.I64, _ ->
+            narrow il
+            reinterpret il typeof<int> (element result)
+            wrap il result
+        | _ ->
+            reinterpret il (element source) (element result)
+            wrap il result
 
     /// min and max as processors have them; elsewhere a comparison and a selection.
     let second (il: ILGenerator) (isMax: bool) (d: DType) =
         let v = vector (element d)
+        let struct (_, _, native) = familyOf (element d)
         match native with
         | Some n -> il.Emit(OpCodes.Call, Methods.find n (if isMax then "Max" else "Min") v [| v; v |])
         | None ->
@@ -387,17 +476,18 @@ type internal VectorTarget(bits: int, laneSize: int) =
         t.Broadcast(il, d)
 
     override t.Operation(il, op, source, result) =
-        let shift name (count: int) =
-            il.Emit(OpCodes.Ldc_I4, count)
-            call il name (element result) [| vector (element result); typeof<int> |]
+        let wrapping name count =
+            plain il name result count
+            wrap il result
+        let shift name count = shift il name (element result) count
         match op with
-        | MicroOp.Add -> plain il "Add" result 2
-        | MicroOp.Sub -> plain il "Subtract" result 2
-        | MicroOp.Mul -> plain il "Multiply" result 2
+        | MicroOp.Add -> wrapping "Add" 2
+        | MicroOp.Sub -> wrapping "Subtract" 2
+        | MicroOp.Mul -> wrapping "Multiply" 2
         | MicroOp.Div -> plain il "Divide" result 2
         | MicroOp.Fma -> plain il "FusedMultiplyAdd" result 3
-        | MicroOp.Neg -> plain il "Negate" result 1
-        | MicroOp.Abs -> plain il "Abs" result 1
+        | MicroOp.Neg -> wrapping "Negate" 1
+        | MicroOp.Abs -> wrapping "Abs" 1
         | MicroOp.Sqrt -> plain il "Sqrt" result 1
         | MicroOp.Floor -> plain il "Floor" result 1
         | MicroOp.Ceil -> plain il "Ceiling" result 1
@@ -409,21 +499,20 @@ type internal VectorTarget(bits: int, laneSize: int) =
         | MicroOp.And -> plain il "BitwiseAnd" result 2
         | MicroOp.Or -> plain il "BitwiseOr" result 2
         | MicroOp.Xor -> plain il "Xor" result 2
-        | MicroOp.Not -> plain il "OnesComplement" result 1
-        | MicroOp.ShiftLeft n -> shift "ShiftLeft" n
+        | MicroOp.Not -> wrapping "OnesComplement" 1
+        | MicroOp.ShiftLeft n ->
+            shift "ShiftLeft" n
+            wrap il result
         | MicroOp.ShiftRight n -> shift "ShiftRightLogical" n
         | MicroOp.ShiftRightSigned n -> shift "ShiftRightArithmetic" n
         | MicroOp.Equal -> compare il "Equals" source
         | MicroOp.Less -> compare il "LessThan" source
         | MicroOp.LessEqual -> compare il "LessThanOrEqual" source
         | MicroOp.Select -> plain il "ConditionalSelect" result 3
-        | MicroOp.Convert ->
-            match source, result with
-            | (DType.I32 | DType.U32), DType.F32 ->
-                call il "ConvertToSingle" (element source) [| vector (element source) |]
-            | DType.F32, DType.I32 -> call il "ConvertToInt32" (element source) [| vector (element source) |]
-            | _ -> reinterpret il (element source) (element result)
-        | MicroOp.Reinterpret -> reinterpret il (element source) (element result)
+        | MicroOp.Convert -> convert il source result
+        | MicroOp.Reinterpret ->
+            reinterpret il (element source) (element result)
+            wrap il result
         | MicroOp.Call name -> invalidOp $"{name} has no vector form"
         | MicroOp.Constant _
         | MicroOp.Row _
@@ -433,36 +522,74 @@ type internal VectorTarget(bits: int, laneSize: int) =
         | MicroOp.LoadAt _
         | MicroOp.Count _ -> invalidOp "leaves are emitted by the nest"
 
-    override _.Mask(il, d) = reinterpret il maskType (element d)
+    override _.Mask(il, d) =
+        let e = element d
+        if isNarrow e then narrow il
+        reinterpret il (if isNarrow e then typeof<int> else maskType) e
 
     override t.Load(il, d) =
         il.Emit(OpCodes.Unaligned, 1uy)
         il.Emit(OpCodes.Ldobj, t.Vector d)
 
     override t.Store(il, d) =
-        il.Emit(OpCodes.Unaligned, 1uy)
-        il.Emit(OpCodes.Stobj, t.Vector d)
+        let e = element d
+        if bits = 128 && isNarrow e then
+            reinterpret il e typeof<int>
+            width il "WriteHalf" [| typeof<nativeint>; vector typeof<int> |]
+        else
+            il.Emit(OpCodes.Unaligned, 1uy)
+            il.Emit(OpCodes.Stobj, t.Vector d)
+
+    /// Address on the stack to a vector: elements that are bytes in memory.
+    member _.LoadBytes(il: ILGenerator, d: DType) =
+        width il $"Read{if laneSize = 4 then bits else narrowBits}" [| typeof<nativeint> |]
+        if d = DType.I8 then wrap il d
+        if d = DType.Bool then
+            plain il "Negate" DType.I32 1
+            if laneSize = 8 then widen il
+
+    /// (address, vector) to bytes in memory.
+    member t.StoreBytes(il: ILGenerator, d: DType) =
+        if d = DType.Bool then
+            if laneSize = 8 then narrow il
+            number il typeof<int> 1L
+            plain il "BitwiseAnd" DType.I32 2
+        width il $"Write{t.Lanes}" [| typeof<nativeint>; vector typeof<int> |]
 
 /// Which vectors can run a piece of code.
 module internal Vectors =
     /// The lane size (4 or 8) that all operations share; none if some needs another, or a function that has no vector form.
+    let private converts (source: DType) (target: DType) =
+        let isInteger d = not (DType.isFloat d) && d <> DType.Bool
+        source = target
+        || (match source, target with
+            | (DType.F16 | DType.BF16), _
+            | _, (DType.F16 | DType.BF16)
+            | DType.I64, DType.F32 -> false // by way of f64 it would be rounded twice
+            | DType.F32, d -> d <> DType.U32
+            | DType.F64, d -> d = DType.F32 || d = DType.I64
+            | s, (DType.F64 | DType.F32) -> isInteger s
+            | s, d -> isInteger s && isInteger d)
+
+    let private is8 (d: DType) = DType.size d = 8
+
+    /// The lane size (4 or 8) for all operations: that of the widest type; none if a type or a function has no vector form.
     let laneSize (code: Micro[]) : int voption =
-        let fits (types: DType list) (m: Micro) =
-            List.contains m.Type types
+        let fits (m: Micro) =
+            m.Type <> DType.F16
+            && m.Type <> DType.BF16
             && (match m.Op with
                 | MicroOp.Call _
                 | MicroOp.LoadAt _ -> false
+                | MicroOp.Count _ -> m.Type <> DType.Bool
                 | MicroOp.Div -> DType.isFloat m.Type
                 | MicroOp.ShiftRightSigned _ -> m.Type <> DType.I64
-                | MicroOp.Convert ->
-                    (match code[m.Inputs[0]].Type, m.Type with
-                     | (DType.I32 | DType.U32), (DType.F32 | DType.I32 | DType.U32)
-                     | DType.F32, DType.I32 -> true
-                     | source, target -> source = target)
+                | MicroOp.Convert -> converts code[m.Inputs[0]].Type m.Type
+                | MicroOp.Reinterpret -> code[m.Inputs[0]].Type <> DType.Bool && m.Type <> DType.Bool
                 | _ -> true)
-        if Array.forall (fits [ DType.F32; DType.I32; DType.U32; DType.Bool ]) code then ValueSome 4
-        elif Array.forall (fits [ DType.F64; DType.I64; DType.Bool ]) code then ValueSome 8
-        else ValueNone
+        if not (Array.forall fits code) then ValueNone
+        elif Array.exists (fun (m: Micro) -> is8 m.Type) code then ValueSome 8
+        else ValueSome 4
 
 /// Emits straight-line code: values used once stay on the stack, others in locals that are reused as soon as they are free.
 [<Sealed>]

@@ -50,20 +50,12 @@ module internal NestCompiler =
         let struct (code, _) = Micro.build n reach (Array.distinct roots)
         code
 
-    let private storesFit (n: Nest) (lane: int) =
-        let bools = n.Arguments |> Array.forall (fun a -> a.DType <> DType.Bool || a.Advance <> Advance.Strided)
-        let fits (d: DType) = d = DType.Bool || DType.size d = lane
-        bools
-        && n.Stores
-           |> Array.forall (fun struct (a, v) ->
-               (n.Kind = NestKind.Rows && not (Passes.isElementStore n a)) || fits n.Values[v].DType)
-
     let private make (n: Nest) (width: int) : CompiledNest =
         let passes = Passes.plan n
         let target: Target =
             match Vectors.laneSize (elementCode n passes) with
-            | ValueSome lane when storesFit n lane -> VectorTarget(width, lane)
-            | _ -> ScalarTarget()
+            | ValueSome lane -> VectorTarget(width, lane)
+            | ValueNone -> ScalarTarget()
         let ``method`` = DynamicMethod("nest", typeof<Void>, [| typeof<nativeint> |], typeof<Runtime>.Module, true)
         let emitter = NestEmitter(n, passes, ``method``.GetILGenerator(), target)
         match n.Kind with

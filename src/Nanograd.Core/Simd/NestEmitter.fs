@@ -33,7 +33,6 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
     let collect (name: string) (elements: unit -> unit) (d: DType) = w.Collect(name, elements, d)
     let counted (d: DType) = w.Counted d
     let moveByLookups (d: DType) (ls: Lookup[]) (place: unit -> unit) = w.MoveByLookups(d, ls, place)
-    let convertBools name v remaining = w.ConvertBools(name, v, remaining)
     let leafScalar (m: Micro) = w.LeafScalar m
     let leafVector v remaining (m: Micro) = w.LeafVector(v, remaining, m)
     let initialise k d r = folds.Initialise(k, d, r)
@@ -91,26 +90,16 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
             asPointer ()
             push ()
             scalar.Store(il, d)
-        | Some v, _, _ when d = DType.Bool ->
-            ldloc scratch
-            asPointer ()
-            push ()
-            v.Store(il, d)
-            ldloc scratch
-            asPointer ()
-            pushPlace pointers[a] a
-            asPointer ()
-            convertBools "PackBools" v remaining
         | Some v, Advance.Next, None ->
             pushPlace pointers[a] a
             asPointer ()
             push ()
-            v.Store(il, d)
+            w.ToMemory(v, d)
         | Some v, _, _ -> // by way of scratch memory
             ldloc scratch
             asPointer ()
             push ()
-            v.Store(il, d)
+            w.ToMemory(v, d)
             ldloc scratch
             asPointer ()
             pushPlace pointers[a] a

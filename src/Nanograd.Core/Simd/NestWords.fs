@@ -192,16 +192,9 @@ type internal NestWords(n: Nest, il: ILGenerator, target: Target) =
             scalar.Load(il, m.Type)
         | _ -> invalidOp "not a leaf"
 
-    /// Masks in registers, bytes in memory: source and target are on the stack.
-    let convertBools (name: string) (v: VectorTarget) (remaining: (unit -> unit) option) =
-        match remaining with
-        | Some push -> push ()
-        | None -> ldc (int64 lanes)
-        il.Emit(OpCodes.Ldc_I4, (if v.Element DType.Bool = typeof<int> then 4 else 8))
-        il.Emit(
-            OpCodes.Call,
-            Methods.runtime name [| typeof<nativeint>; typeof<nativeint>; typeof<int64>; typeof<int> |]
-        )
+    let fromMemory (v: VectorTarget) (d: DType) = if DType.size d = 1 then v.LoadBytes(il, d) else v.Load(il, d)
+
+    let toMemory (v: VectorTarget) (d: DType) = if DType.size d = 1 then v.StoreBytes(il, d) else v.Store(il, d)
 
     /// `remaining` pushes how many elements are left when the vector is not full.
     let leafVector (v: VectorTarget) (remaining: (unit -> unit) option) (m: Micro) =
@@ -236,19 +229,10 @@ type internal NestWords(n: Nest, il: ILGenerator, target: Target) =
                 asPointer ()
                 scalar.Load(il, m.Type)
                 v.Broadcast(il, m.Type)
-            | Advance.Next when m.Type = DType.Bool ->
-                pushPlace start a
-                asPointer ()
-                ldloc scratch
-                asPointer ()
-                convertBools "SpreadBools" v remaining
-                ldloc scratch
-                asPointer ()
-                v.Load(il, m.Type)
             | Advance.Next ->
                 pushPlace start a
                 asPointer ()
-                v.Load(il, m.Type)
+                fromMemory v m.Type
             | Advance.Strided ->
                 pushPlace start a
                 asPointer ()
@@ -263,7 +247,7 @@ type internal NestWords(n: Nest, il: ILGenerator, target: Target) =
                     m.Type
                 ldloc scratch
                 asPointer ()
-                v.Load(il, m.Type)
+                fromMemory v m.Type
         | MicroOp.Count a ->
             let integer =
                 match m.Type with
@@ -319,8 +303,8 @@ type internal NestWords(n: Nest, il: ILGenerator, target: Target) =
     member _.Collect(name: string, elements: unit -> unit, d: DType) = collect name elements d
     member _.Counted(d: DType) = counted d
     member _.MoveByLookups(d: DType, ls: Lookup[], place: unit -> unit) = moveByLookups d ls place
-    member _.ConvertBools(name: string, v: VectorTarget, remaining: (unit -> unit) option) =
-        convertBools name v remaining
+    /// A vector on the stack, above its address, to an argument's memory.
+    member _.ToMemory(v: VectorTarget, d: DType) = toMemory v d
     member _.LeafScalar(m: Micro) = leafScalar m
     member _.LeafVector(v: VectorTarget, remaining: (unit -> unit) option, m: Micro) = leafVector v remaining m
     member _.Size(d: DType) = size d

@@ -127,6 +127,8 @@ type internal Runtime =
             let s, t = source + nativeint (i * int64 size), target + nativeint (i * stride)
             if size = 4 then
                 NativePtr.write (NativePtr.ofNativeInt<int> t) (NativePtr.read (NativePtr.ofNativeInt<int> s))
+            elif size = 1 then
+                NativePtr.write (NativePtr.ofNativeInt<byte> t) (NativePtr.read (NativePtr.ofNativeInt<byte> s))
             else
                 NativePtr.write (NativePtr.ofNativeInt<int64> t) (NativePtr.read (NativePtr.ofNativeInt<int64> s))
 
@@ -136,27 +138,10 @@ type internal Runtime =
             let s, t = source + nativeint (i * stride), target + nativeint (i * int64 size)
             if size = 4 then
                 NativePtr.write (NativePtr.ofNativeInt<int> t) (NativePtr.read (NativePtr.ofNativeInt<int> s))
+            elif size = 1 then
+                NativePtr.write (NativePtr.ofNativeInt<byte> t) (NativePtr.read (NativePtr.ofNativeInt<byte> s))
             else
                 NativePtr.write (NativePtr.ofNativeInt<int64> t) (NativePtr.read (NativePtr.ofNativeInt<int64> s))
-
-    /// Truth values, a byte each, to masks of `size` bytes.
-    static member SpreadBools(source: nativeint, target: nativeint, count: int64, size: int) =
-        let s = NativePtr.ofNativeInt<byte> source
-        if size = 4 then
-            let t = NativePtr.ofNativeInt<int> target
-            for i in 0 .. int count - 1 do
-                NativePtr.set t i (-(int (NativePtr.get s i)))
-        else
-            let t = NativePtr.ofNativeInt<int64> target
-            for i in 0 .. int count - 1 do
-                NativePtr.set t i (-(int64 (NativePtr.get s i)))
-
-    /// The opposite of SpreadBools.
-    static member PackBools(source: nativeint, target: nativeint, count: int64, size: int) =
-        let s = NativePtr.ofNativeInt<byte> source
-        let t = NativePtr.ofNativeInt<byte> target
-        for i in 0 .. int count - 1 do
-            NativePtr.set t i (NativePtr.get s (i * size) &&& 1uy)
 
     // ---- folding what reductions leave behind (values of small integer types are int32 here)
 
