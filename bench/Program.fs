@@ -89,21 +89,79 @@ module Cases =
           inMemory "layernorm_fwdbwd" "gradients of x, weight, bias" (5 * count) (fun () ->
               ofFunction towards (operands (), normal 4L shape)) ]
 
+    /// Adam: AdamW without decay, and no clipping.
+    let private adam =
+        { Train.defaults with
+            Optimizer = Optim.adamW { Optim.adamWDefaults with WeightDecay = 0.0 }
+            Rate = LearningRate.Constant 1e-3
+            ClipNorm = infinity }
+
+    let private layer n inputs outputs = Linear.init (Random.fold (Random.key 1L) n) inputs outputs true
+
     /// 784-256-128-10 with relu, cross-entropy, Adam (AdamW without decay).
     let private mlp rows =
-        let options =
-            { Train.defaults with
-                Optimizer = Optim.adamW { Optim.adamWDefaults with WeightDecay = 0.0 }
-                Rate = LearningRate.Constant 1e-3
-                ClipNorm = infinity }
-        let layer n inputs outputs = Linear.init (Random.fold (Random.key 1L) n) inputs outputs true
         let loss (layers: Linear[]) (_: Tensor) (x, y) =
             let hidden = Array.fold (fun x l -> relu (Linear.apply l x)) x layers[..1]
             Loss.crossEntropy (Linear.apply layers[2] hidden) y
         let flop = 2.0 * float rows * (2.0 * 784.0 * 256.0 + 3.0 * (256.0 * 128.0 + 128.0 * 10.0))
         inRegisters $"mlp_b{rows}" $"training step of 784-256-128-10, {rows} rows, Adam" flop (fun () ->
-            let start = Train.start options.Optimizer [| layer 0 784 256; layer 1 256 128; layer 2 128 10 |]
-            ofStep (Train.step options loss) start (normal 2L [| rows; 784 |], below 10 3L [| rows |]))
+            let start = Train.start adam.Optimizer [| layer 0 784 256; layer 1 256 128; layer 2 128 10 |]
+            ofStep (Train.step adam loss) start (normal 2L [| rows; 784 |], below 10 3L [| rows |]))
+
+    /// [64,1,28,28], two convolutions of 3 x 3 to 32 and 64 channels, relu after each, 2 x 2 pooling, 9216-128-10; cross-entropy.
+    let private cnn isTraining =
+        let rows = 64
+        let filters n outputs inputs =
+            let bound = 1.0 / Math.Sqrt(9.0 * float inputs)
+            let uniform n shape = Random.uniform (Random.fold (Random.key 4L) n) shape * (2.0 * bound) - bound
+            uniform n [| outputs; inputs; 3; 3 |], uniform (n + 1) [| outputs |]
+        let forward ((w1, b1), (w2, b2), first: Linear, second: Linear) x =
+            x
+            |> conv2d ConvOptions.Default w1 (Some b1)
+            |> relu
+            |> conv2d ConvOptions.Default w2 (Some b2)
+            |> relu
+            |> maxPool (PoolOptions.Of [| 2; 2 |])
+            |> reshape [| rows; 9216 |]
+            |> Linear.apply first
+            |> relu
+            |> Linear.apply second
+        let start () = filters 0 32 1, filters 2 64 32, layer 0 9216 128, layer 1 128 10
+        let images () = normal 2L [| rows; 1; 28; 28 |]
+        let outer, inner = 26.0 * 26.0 * 32.0 * 9.0, 24.0 * 24.0 * 64.0 * 32.0 * 9.0 + 9216.0 * 128.0 + 1280.0
+        if isTraining then
+            let flop = 2.0 * float rows * (2.0 * outer + 3.0 * inner)
+            let loss p (_: Tensor) (x, y) = Loss.crossEntropy (forward p x) y
+            inRegisters "cnn_b64" "training step of a small CNN on 28 x 28 images, Adam" flop (fun () ->
+                ofStep
+                    (Train.step adam loss)
+                    (Train.start adam.Optimizer (start ()))
+                    (images (), below 10 3L [| rows |]))
+        else
+            let flop = 2.0 * float rows * (outer + inner)
+            inRegisters "cnn_b64_fwd" "the same CNN forward" flop (fun () ->
+                let p, x = eval (start ()), images ()
+                ofFunction (fun (p, x) -> forward p x) (p, x))
+
+    /// 64 inputs to 256 units over 128 steps, both biases, 32 sequences; the last state to 10 classes, cross-entropy.
+    let private lstm =
+        let rows, steps, inputs, units = 32, 128, 64, 256
+        let forward (ofInput: Linear, ofState: Linear, classes: Linear) (x: Tensor) =
+            let cell (h, c) x =
+                let gates = split -1 units (Linear.apply ofInput x + Linear.apply ofState h)
+                let c = sigmoid gates[1] * c + sigmoid gates[0] * tanh gates[2]
+                sigmoid gates[3] * tanh c, c
+            let zero = zeros [| rows; units |]
+            let h, _ = foldRows cell (zero, zero) (permute [| 1; 0; 2 |] x)
+            Linear.apply classes h
+        let loss p (_: Tensor) (x, y) = Loss.crossEntropy (forward p x) y
+        let macs = float (rows * steps * 4 * units) * (2.0 * float inputs + 3.0 * float units)
+        inRegisters "lstm" "training step, 64 to 256, 128 steps, 32 sequences, Adam" (2.0 * macs) (fun () ->
+            let start = layer 0 inputs (4 * units), layer 1 units (4 * units), layer 2 units 10
+            ofStep
+                (Train.step adam loss)
+                (Train.start adam.Optimizer start)
+                (normal 2L [| rows; steps; inputs |], below 10 3L [| rows |]))
 
     /// nanoGPT's small configuration: cross-entropy, clipping, AdamW.
     let private gpt =
@@ -127,6 +185,9 @@ module Cases =
           yield! gelus
           mlp 64
           mlp 512
+          cnn true
+          cnn false
+          lstm
           gpt ]
 
 // ------------------------------------------------------------------------------------------------ the clock
