@@ -712,7 +712,7 @@ module Op =
         if spatial < 0 || w.Rank <> x.Rank || List.exists (fun (a: int[]) -> a.Length <> spatial) lengths then
             Shape.fail "conv" "x [batch; channels; spatial...] and w [out; channels/groups; spatial...] must have the same rank, and each option one entry per spatial axis" "" [ x; w ]
         if c.Groups < 1 || x.Shape[1] <> w.Shape[1] * c.Groups || w.Shape[0] % c.Groups <> 0 then
-            Shape.fail "conv" $"channels must be {c.Groups} groups of w's axis 1 ({x.Shape[1]} and {w.Shape[1]}), and the outputs divide into groups" "" [ x; w ]
+            Shape.fail "conv" $"x's {x.Shape[1]} channels must be {c.Groups} x the {w.Shape[1]} that w [outputs; channels/groups; ...] takes, and its {w.Shape[0]} outputs divide into {c.Groups} groups" "" [ x; w ]
         if Array.exists (fun s -> s < 1) (Array.concat [ c.Strides; c.LeftDilation; c.RightDilation ]) then
             Shape.fail "conv" "strides and dilations must be at least 1" "" [ x; w ]
         let extent i =

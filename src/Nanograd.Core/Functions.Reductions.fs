@@ -219,13 +219,15 @@ module Reductions =
 
     // ---- exponentials
 
-    /// The largest finite number along an axis, as a constant that keeps exponentials in range.
+    /// The largest number along an axis, as a constant that keeps exponentials in range; 0 where there is none.
     let private top op (axis: int) (x: Tensor) =
         let axis = Shape.axis op x axis
-        if x.Shape[axis] = 0 then Shape.fail op $"axis {axis} must not be empty" "" [ x ]
-        Grad.stopGradient (amaxKeep [ axis ] x)
+        if x.Shape[axis] = 0 then
+            Calculus.fill x.DType (Array.updateAt axis 1 x.Shape) 0.0
+        else
+            Grad.stopGradient (amaxKeep [ axis ] x)
 
-    /// <summary>exp(x - max) / sum of the same along an axis: rows sum to 1, no overflow.</summary>
+    /// <summary>exp(x - max) / sum of the same along an axis: rows sum to 1, no overflow. Of an empty axis it is empty.</summary>
     /// <example><code>softmax 0 (tensor [ 0.; 0.; 1. ]) // tensor([0.2119, 0.2119, 0.5761])</code></example>
     let softmax (axis: int) (x: Tensor) : Tensor =
         let x = inFloat x

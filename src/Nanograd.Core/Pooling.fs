@@ -39,10 +39,17 @@ module Poolings =
             Needed: int[]
         }
 
+    /// One size for several spatial axes would silently pool the last one alone.
+    let private checkRank op n (x: Tensor) =
+        if x.Rank > n + 2 then
+            let required = $"{n} sizes pool over {n} axes of [channels; spatial...] or [batch; channels; spatial...]"
+            Shape.fail op required $"give {x.Rank - 2} sizes, one for each spatial axis" [ x ]
+
     let private plan op (o: PoolOptions) (x: Tensor) : Plan =
         let n = o.Size.Length
         if n = 0 || x.Rank < n then
             Shape.fail op $"x must have the {n} axes to pool over, and there must be one" "" [ x ]
+        checkRank op n x
         let spread what values = spread op what n values x
         let stride = if o.Stride.Length = 0 then o.Size else spread "stride" o.Stride
         let padding, dilation, first = spread "padding" o.Padding, spread "dilation" o.Dilation, x.Rank - n
@@ -246,6 +253,7 @@ module Poolings =
         let n = size.Length
         if n = 0 || x.Rank < n || Array.exists (fun s -> s < 1) size then
             Shape.fail op $"sizes must be at least 1, for each of the last {n} axes" "" [ x ]
+        checkRank op n x
         if Array.exists (fun e -> e = 0) x.Shape[x.Rank - n ..] then
             Shape.fail op "the axes to pool over must not be empty" "" [ x ]
 
