@@ -394,20 +394,21 @@ module internal CollectingRules =
             | Neg a -> terms t acc -number a
             | _ -> single ()
 
-    /// Like terms added.
+    /// Like terms added. What is left of numbers that cancel but for their rounding goes; small numbers of their own stay.
     let private collected (t: Tensor) (found: seq<Term>) =
-        let sums, order = Dictionary<Hash, Term>(), List<Hash>()
+        let sums, order = Dictionary<Hash, struct (Term * float)>(), List<Hash>()
         for term in found do
             let h = key term.Factors
             match sums.TryGetValue h with
-            | true, known -> sums[h] <- { known with Number = known.Number + term.Number }
+            | true, struct (known, largest) ->
+                sums[h] <- struct ({ known with Number = known.Number + term.Number }, max largest (abs term.Number))
             | _ ->
                 order.Add h
-                sums[h] <- term
-        let largest = Seq.fold (fun m (v: Term) -> max m (abs v.Number)) 0.0 found
-        let noise = largest * (if t.DType = DType.F64 then 1e-14 else 1e-7)
+                sums[h] <- struct (term, abs term.Number)
+        let noise = if t.DType = DType.F64 then 1e-14 else 1e-7
         [| for h in order do
-               if abs sums[h].Number > noise then sums[h] |]
+               let struct (sum, largest) = sums[h]
+               if abs sum.Number > noise * largest then sum |]
 
     /// What all terms have in common: functions (not plain variables, which stand in every term of a polynomial), and
     /// denominators.

@@ -153,3 +153,9 @@ let ``what cannot be computed shows why`` () =
     let x = Op.gather 0 0 (f32 [| 2 |] [ 1.0; 2.0 ]) (i64 [| 1 |] [| 7L |])
     Assert.That(sprintf "%A" x, Does.StartWith "error: gather: index 7 is out of range")
     Assert.Throws<IndexException>(fun () -> string x |> ignore) |> ignore
+
+[<Test>]
+let ``small numbers stay where like terms are added`` () =
+    let x, y = symbol "x", symbol "y"
+    Assert.That(string (x * 5.9604645e-08 + y), Does.Contain "x")
+    Assert.That(string (x * 1e-9 + y * 3.0 - x * 1e-9), Is.EqualTo "3·y")
