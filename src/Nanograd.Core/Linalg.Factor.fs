@@ -171,8 +171,8 @@ module internal Factor =
                     [| unpermuteRows r[1] (luGradient level r[0] cs[0]) |] }
         Matrices.apply rule level [| a |]
 
-    /// X of A X = B (or A^T X = B), given A's factors. They are for computing only: the gradient is written with A and these
-    /// same factors, dB = A^-T dX and dA = -dB X^T, and none flows into them.
+    /// X of A X = B (or A^T X = B), given A's factors, as they come from lu. The gradient is written with A and these same
+    /// factors, dB = A^-T dX and dA = -dB X^T, and none flows into them; at level 0 all of it flows through them instead of A.
     let rec solveFactored level (isTransposed: bool) (a: Tensor) (packed: Tensor) (order: Tensor) (b: Tensor) : Tensor =
         let rule: Matrices.Rule =
             { Name = if isTransposed then "solveTransposed" else "solve"

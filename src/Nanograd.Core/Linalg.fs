@@ -58,10 +58,10 @@ module Linalg =
         let x = Op.cast dtype (Op.reshape (Array.append leading x.Shape[1..]) x)
         if isVector then Op.reshape (Array.removeAt (if isLeft then x.Rank - 1 else x.Rank - 2) x.Shape) x else x
 
+    /// The factors are not constants: derivatives of a high order, which go through bodies, go through them.
     let private factored (a: Tensor) =
         let r = Factor.lu Matrices.top a
-        let still = Array.map Grad.stopGradient r
-        still[0], r[1], still[2]
+        r[0], r[1], r[2]
 
     // ------------------------------------------------------------------------------------------------ systems
 

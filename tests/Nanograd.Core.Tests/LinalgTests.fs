@@ -383,6 +383,30 @@ let ``mistakes are named`` () =
           (fun () -> Linalg.triangularSolve (x [ 3; 2 ]) (x [ 3 ])) ] do
         raises<ShapeException> message (action >> ignore)
 
+[<Test>]
+let ``derivatives of the fifth order are right in both modes, where the formulas of a factorisation are used up`` () =
+    let forward f (x: Tensor) = snd (jvp f x (onesLike x))
+    let backward f (x: Tensor) = sum (grad f x)
+    let check what expected (f: Tensor -> Tensor) (x: Tensor) =
+        for mode in [ forward; backward ] do
+            let mutable g = f
+            for order in 1..5 do
+                g <- mode g
+                let e: float = expected order
+                Assert.That(item (g x), Is.EqualTo(e).Within(1e-9 * (1.0 + abs e)), $"{what}, order {order}")
+    let factorial n = Seq.fold (*) 1.0 [ 1.0 .. float n ]
+    let sign n = if n % 2 = 0 then 1.0 else -1.0
+    let two, v = f64 [| 1; 1 |] [ 2.0 ], f64 [| 2; 2 |] [ 1.0; 0.5; 0.2; -1.0 ]
+    check "inv" (fun n -> sign n * factorial n / 2.0 ** float (n + 1)) (Linalg.inv >> sum) two
+    check
+        "solve"
+        (fun n -> sign n * factorial n / 2.0 ** float (n + 1))
+        (fun a -> sum (Linalg.solve a (onesLike two)))
+        two
+    check "slogdet" (fun n -> -(sign n) * factorial (n - 1) / 2.0 ** float n) (Linalg.slogdet >> snd >> sum) two
+    // Along ones, the determinant of a 2 by 2 matrix is linear: a + d - b - c.
+    check "det" (fun n -> if n = 1 then -0.7 else 0.0) Linalg.det v
+
 // ------------------------------------------------------------------------------------------------ the reference
 
 [<Test>]
