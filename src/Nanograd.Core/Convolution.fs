@@ -90,22 +90,32 @@ module Convolutions =
               Groups = o.Groups }
         batched op n x (fun x -> Op.conv c x weight |> withBias op bias)
 
-    /// x `[batch; channels; length]` (or without batch) with weight `[out; channels / groups; k]` and bias `[out]`:
-    /// `[batch; out; length']`, length' = (length + 2 padding - dilation (k - 1) - 1) / stride + 1.
+    /// <summary>x `[batch; channels; length]` (or without batch) with weight `[out; channels / groups; k]` and bias `[out]`:
+    /// `[batch; out; length']`, length' = (length + 2 padding - dilation (k - 1) - 1) / stride + 1. (PyTorch: F.conv1d.)</summary>
+    /// <exception cref="T:Nanograd.ShapeException">Shapes or options do not fit.</exception>
+    /// <example><code>conv1d ConvOptions.Default (tensor [ [ [ 1.; 10. ] ] ]) None (tensor [ [ 1.; 2.; 3. ] ]) // tensor([[21., 32.]])</code></example>
     let conv1d (o: ConvOptions) (weight: Tensor) (bias: Tensor option) (x: Tensor) : Tensor =
         run "conv1d" 1 o weight bias x
 
-    /// x `[batch; channels; height; width]` (or without batch) with weight `[out; channels / groups; kh; kw]` and bias `[out]`.
+    /// <summary>x `[batch; channels; height; width]` (or without batch) with weight `[out; channels / groups; kh; kw]` and bias
+    /// `[out]`: `[batch; out; height'; width']`, each extent as in `conv1d`. (PyTorch: F.conv2d.)</summary>
+    /// <exception cref="T:Nanograd.ShapeException">Shapes or options do not fit.</exception>
+    /// <example><code>conv2d { ConvOptions.Default with Padding = Padding.Same } (ones [| 1; 1; 2; 2 |]) None (tensor [ [ [ 1.; 2. ]; [ 3.; 4. ] ] ]) // tensor([[[10., 6.], [7., 4.]]])</code></example>
     let conv2d (o: ConvOptions) (weight: Tensor) (bias: Tensor option) (x: Tensor) : Tensor =
         run "conv2d" 2 o weight bias x
 
-    /// x `[batch; channels; depth; height; width]` (or without batch) with weight `[out; channels / groups; kd; kh; kw]`.
+    /// <summary>x `[batch; channels; depth; height; width]` (or without batch) with weight `[out; channels / groups; kd; kh; kw]`
+    /// and bias `[out]`: `[batch; out; depth'; height'; width']`, each extent as in `conv1d`. (PyTorch: F.conv3d.)</summary>
+    /// <exception cref="T:Nanograd.ShapeException">Shapes or options do not fit.</exception>
+    /// <example><code>conv3d ConvOptions.Default (ones [| 1; 1; 2; 2; 2 |]) (Some(tensor [ 0.5 ])) (ones [| 1; 2; 2; 2 |]) // tensor([[[[8.5000]]]])</code></example>
     let conv3d (o: ConvOptions) (weight: Tensor) (bias: Tensor option) (x: Tensor) : Tensor =
         run "conv3d" 3 o weight bias x
 
-    /// The transpose of a convolution with the same options, as a function of its result: x `[batch; channels; spatial...]` (or
-    /// without batch), weight `[channels; out / groups; k...]`, bias `[out]`; as many spatial axes as the weight has. Extents
-    /// become (extent - 1) stride - 2 padding + dilation (k - 1) + outputPadding + 1.
+    /// <summary>The transpose of a convolution with the same options, as a function of its result: x `[batch; channels; spatial...]`
+    /// (or without batch), weight `[channels; out / groups; k...]`, bias `[out]`; as many spatial axes as the weight has. Extents
+    /// become (extent - 1) stride - 2 padding + dilation (k - 1) + outputPadding + 1. (PyTorch: F.conv_transpose1d, 2d, 3d.)</summary>
+    /// <exception cref="T:Nanograd.ShapeException">Shapes or options do not fit.</exception>
+    /// <example><code>convTranspose { ConvTransposeOptions.Default with Stride = [| 2 |] } (tensor [ [ [ 1.; 10. ] ] ]) None (tensor [ [ 1.; 2. ] ]) // tensor([[1., 10., 2., 20.]])</code></example>
     let convTranspose (o: ConvTransposeOptions) (weight: Tensor) (bias: Tensor option) (x: Tensor) : Tensor =
         let op, n = "convTranspose", weight.Rank - 2
         if n < 1 then Shape.fail op "the weight must be [channels; out / groups; spatial...]" "" [ x; weight ]

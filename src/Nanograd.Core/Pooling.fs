@@ -203,8 +203,10 @@ module Poolings =
                     let shares = Op.select wins wide (Calculus.zeros wide)
                     if isSideBySide p then shares else refolded p shares)
 
-    /// The largest element of every window over the last axes: `[...; spatial...]` to `[...; windows...]`. Padding never wins;
-    /// of equal elements the first (row by row) takes the whole gradient, as in PyTorch; a NaN wins.
+    /// <summary>The largest element of every window over the last axes: `[...; spatial...]` to `[...; windows...]`. Padding never
+    /// wins; of equal elements the first (row by row) takes the whole gradient, as in PyTorch; a NaN wins.</summary>
+    /// <exception cref="T:Nanograd.ShapeException">A window does not fit.</exception>
+    /// <example><code>maxPool (PoolOptions.Of [| 2 |]) (tensor [ 1.; 3.; 2.; 0. ]) // tensor([3., 2.])</code></example>
     let maxPool (o: PoolOptions) (x: Tensor) : Tensor =
         let p = plan "maxPool" o x
         let t = DType.arithmetic x.DType
@@ -231,7 +233,10 @@ module Poolings =
                 elements p u |> Array.reduce (fun a b -> a + b)
         withGradient "sumPool" x sums (fun _ c -> (if isSideBySide p then joined p else refolded p) (over p c))
 
-    /// The mean of every window over the last axes: `[...; spatial...]` to `[...; windows...]`. (Dilation must be 1.)
+    /// <summary>The mean of every window over the last axes: `[...; spatial...]` to `[...; windows...]`. (Dilation must be 1.)
+    /// </summary>
+    /// <exception cref="T:Nanograd.ShapeException">A window does not fit, or x is no float.</exception>
+    /// <example><code>avgPool { PoolOptions.Of [| 2 |] with Stride = [| 1 |] } (tensor [ 1.; 3.; 5.; 1. ]) // tensor([2., 4., 3.])</code></example>
     let avgPool (o: PoolOptions) (x: Tensor) : Tensor =
         let p = plan "avgPool" o x
         if not (DType.isFloat x.DType) then Shape.fail "avgPool" "x must be a float" "cast it first" [ x ]
@@ -271,7 +276,9 @@ module Poolings =
         let wholes (x: Tensor) = Op.binary Binary.Div x (Op.constant (Constant.ofInt o.DType (int64 count)))
         struct (wholes (o * extent), wholes ((o + 1) * extent + (count - 1)))
 
-    /// The largest elements of `size` windows that cover the last axes: `[...; spatial...]` to `[...; size...]`.
+    /// <summary>The largest elements of `size` windows that cover the last axes: `[...; spatial...]` to `[...; size...]`.</summary>
+    /// <exception cref="T:Nanograd.ShapeException">A number of windows is less than 1, or an axis is empty.</exception>
+    /// <example><code>adaptiveMaxPool [| 2 |] (tensor [ 1.; 3.; 2.; 0.; 5. ]) // tensor([3., 5.])</code></example>
     let adaptiveMaxPool (size: int[]) (x: Tensor) : Tensor =
         checkAdaptive "adaptiveMaxPool" size x
         if divides size x then
@@ -294,7 +301,9 @@ module Poolings =
             let flat = Op.reshape (Array.append u.Shape[.. x.Rank - 1] [| -1 |]) u
             Op.gather x.Rank x.Rank flat (Op.argReduce true x.Rank flat)
 
-    /// The means of `size` windows that cover the last axes: `[...; spatial...]` to `[...; size...]`.
+    /// <summary>The means of `size` windows that cover the last axes: `[...; spatial...]` to `[...; size...]`.</summary>
+    /// <exception cref="T:Nanograd.ShapeException">A number of windows is less than 1, an axis is empty, or x is no float.</exception>
+    /// <example><code>adaptiveAvgPool [| 2 |] (tensor [ 1.; 3.; 5. ]) // tensor([2., 4.])</code></example>
     let adaptiveAvgPool (size: int[]) (x: Tensor) : Tensor =
         checkAdaptive "adaptiveAvgPool" size x
         if not (DType.isFloat x.DType) then Shape.fail "adaptiveAvgPool" "x must be a float" "cast it first" [ x ]

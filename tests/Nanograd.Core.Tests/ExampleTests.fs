@@ -21,6 +21,8 @@ let private subjects =
       "Reductions", "Reductions and running values"
       "Contractions", "Products"
       "Einsum", "Einstein's summation convention"
+      "Convolutions", "Convolutions"
+      "Poolings", "Pooling"
       "Linalg", "Linear algebra (`Linalg.`)"
       "Special", "Special functions"
       "Statistics", "Statistics"
