@@ -1,7 +1,7 @@
 namespace Nanograd.CSharp;
 
 /// <summary>The functions that modules are made of: PyTorch's <c>torch.nn.functional</c>.</summary>
-public static class F
+public static partial class F
 {
     /// <summary>max(x, 0).</summary>
     public static Tensor ReLU(Tensor input) => input.Relu();
