@@ -8,60 +8,76 @@ public partial class Tensor
     public static Tensor operator +(Tensor x, Tensor y) => Make((a, b) => a + b, x, y);
 
     /// <summary>A number added to every element.</summary>
+    [OverloadResolutionPriority(1)]
     public static Tensor operator +(Tensor x, double y) => Make(a => a + y, x);
 
     /// <summary>A number added to every element.</summary>
+    [OverloadResolutionPriority(1)]
     public static Tensor operator +(double x, Tensor y) => Make(b => x + b, y);
 
     /// <summary>An integer added to every element; integers stay integers.</summary>
+    [OverloadResolutionPriority(1)]
     public static Tensor operator +(Tensor x, int y) => Make(a => a + y, x);
 
     /// <summary>An integer added to every element; integers stay integers.</summary>
+    [OverloadResolutionPriority(1)]
     public static Tensor operator +(int x, Tensor y) => Make(b => x + b, y);
 
     /// <summary>Elementwise difference; shapes broadcast as in NumPy.</summary>
     public static Tensor operator -(Tensor x, Tensor y) => Make((a, b) => a - b, x, y);
 
     /// <summary>A number subtracted from every element.</summary>
+    [OverloadResolutionPriority(1)]
     public static Tensor operator -(Tensor x, double y) => Make(a => a - y, x);
 
     /// <summary>Every element subtracted from a number.</summary>
+    [OverloadResolutionPriority(1)]
     public static Tensor operator -(double x, Tensor y) => Make(b => x - b, y);
 
     /// <summary>An integer subtracted from every element; integers stay integers.</summary>
+    [OverloadResolutionPriority(1)]
     public static Tensor operator -(Tensor x, int y) => Make(a => a - y, x);
 
     /// <summary>Every element subtracted from an integer; integers stay integers.</summary>
+    [OverloadResolutionPriority(1)]
     public static Tensor operator -(int x, Tensor y) => Make(b => x - b, y);
 
     /// <summary>Elementwise product (for the matrix product see <see cref="MatMul"/>); shapes broadcast as in NumPy.</summary>
     public static Tensor operator *(Tensor x, Tensor y) => Make((a, b) => a * b, x, y);
 
     /// <summary>Every element times a number.</summary>
+    [OverloadResolutionPriority(1)]
     public static Tensor operator *(Tensor x, double y) => Make(a => a * y, x);
 
     /// <summary>Every element times a number.</summary>
+    [OverloadResolutionPriority(1)]
     public static Tensor operator *(double x, Tensor y) => Make(b => x * b, y);
 
     /// <summary>Every element times an integer; integers stay integers.</summary>
+    [OverloadResolutionPriority(1)]
     public static Tensor operator *(Tensor x, int y) => Make(a => a * y, x);
 
     /// <summary>Every element times an integer; integers stay integers.</summary>
+    [OverloadResolutionPriority(1)]
     public static Tensor operator *(int x, Tensor y) => Make(b => x * b, y);
 
     /// <summary>Elementwise quotient; integers divide as 32-bit floats. Shapes broadcast as in NumPy.</summary>
     public static Tensor operator /(Tensor x, Tensor y) => Make((a, b) => a / b, x, y);
 
     /// <summary>Every element divided by a number.</summary>
+    [OverloadResolutionPriority(1)]
     public static Tensor operator /(Tensor x, double y) => Make(a => a / y, x);
 
     /// <summary>A number divided by every element.</summary>
+    [OverloadResolutionPriority(1)]
     public static Tensor operator /(double x, Tensor y) => Make(b => x / b, y);
 
     /// <summary>Every element divided by an integer, as floats.</summary>
+    [OverloadResolutionPriority(1)]
     public static Tensor operator /(Tensor x, int y) => Make(a => a / y, x);
 
     /// <summary>An integer divided by every element, as floats.</summary>
+    [OverloadResolutionPriority(1)]
     public static Tensor operator /(int x, Tensor y) => Make(b => x / b, y);
 
     /// <summary>Every element with its sign changed.</summary>
@@ -106,14 +122,13 @@ public partial class Tensor
         return Moving.squeeze(0, Moving.slice(0, at, at + 1, a));
     }, this);
 
-    /// <summary>A part of the first axis: <c>x[2..5]</c>, <c>x[..^1]</c>.</summary>
+    /// <summary>
+    /// A part: <c>x[1..3, ..]</c>, <c>x[.., 0]</c>, <c>x[^1]</c>, <c>x[..^1, 2]</c>. A number removes its axis, a range keeps it,
+    /// from its start to before its end, as everywhere in C#. <c>^1</c> and -1 are the last. Missing places at the end take
+    /// whole axes.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">A place is outside its axis.</exception>
+    /// <exception cref="ArgumentException">There are more places than axes.</exception>
     [IndexerName("At")]
-    public Tensor this[Range range]
-    {
-        get
-        {
-            var (offset, length) = range.GetOffsetAndLength(Size(0));
-            return Narrow(0, offset, length);
-        }
-    }
+    public Tensor this[params Subscript[] places] => Make(x => Subscript.Part(places, x), this);
 }
