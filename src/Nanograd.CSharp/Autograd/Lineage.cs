@@ -25,6 +25,35 @@ internal sealed class Lineage
 
     public static Lineage OfResult(Tensor result, Lineage origin) => new([origin]) { Result = result };
 
+    /// <summary>Where the variables of a traced function come from: their expressions are operands like others.</summary>
+    public static Lineage OfVariable() => new([]);
+
+    public static Lineage? Join(Lineage[] parts) => parts.Length switch
+    {
+        0 => null,
+        1 => parts[0],
+        _ => new Lineage(parts),
+    };
+
+    /// <summary>Everything below that comes from nothing else: leaves, and variables of traced functions.</summary>
+    public IEnumerable<Lineage> Sources()
+    {
+        var seen = new HashSet<Lineage>(ReferenceEqualityComparer.Instance) { this };
+        var pending = new Queue<Lineage>([this]);
+        while (pending.TryDequeue(out var lineage))
+        {
+            if (lineage._parents.Length == 0)
+            {
+                yield return lineage;
+            }
+
+            foreach (var parent in lineage._parents.Where(seen.Add))
+            {
+                pending.Enqueue(parent);
+            }
+        }
+    }
+
     public static Lineage? Join(Tensor?[] operands)
     {
         Lineage? only = null;
@@ -109,6 +138,16 @@ public sealed class NoGrad : IDisposable
     public NoGrad() => _depth++;
 
     internal static bool IsOff => _depth == 0;
+
+    /// <summary>Switches tracking on whatever there was before, which <see cref="Resume"/> brings back.</summary>
+    internal static int Suspend()
+    {
+        var depth = _depth;
+        _depth = 0;
+        return depth;
+    }
+
+    internal static void Resume(int depth) => _depth = depth;
 
     /// <summary>Switches tracking on again.</summary>
     public void Dispose()

@@ -55,6 +55,15 @@ public partial class Tensor
     /// <summary>Independent numbers, uniform in [0, 1), from <see cref="Generator.Default"/>.</summary>
     public static Tensor Rand(params int[] shape) => Rand(shape, null);
 
+    /// <summary>
+    /// A new variable of 32-bit floats: expressions of it print as algebra, and so do derivatives at it.
+    /// </summary>
+    /// <example><code>Functional.Grad(x => (x * x).Sum())(Tensor.Variable("x", 3)).ToString() // 2·x</code></example>
+    public static Tensor Variable(string name, params int[] shape) => new(Symbols.variable(name, Checked(shape)));
+
+    /// <summary>A new scalar variable of 32-bit float.</summary>
+    public static Tensor Symbol(string name) => new(Symbols.symbol(name));
+
     /// <summary>A bare number is a 32-bit scalar.</summary>
     public static implicit operator Tensor(float value) => Scalar(value);
 

@@ -183,11 +183,11 @@ public partial class Tensor
         return result;
     }
 
-    /// <summary>The value as NumPy and PyTorch print it.</summary>
-    public override string ToString() => Ops.literal(Read(), Expression.Shape).ToString();
+    /// <summary>True when variables occur in it (<see cref="Variable"/>): it has no value, and prints as algebra.</summary>
+    public bool IsOpen => _value is null && !Graph.isClosed(Expression);
 
-    /// <summary>The expression behind this tensor as readable algebra, whether or not it has been computed.</summary>
-    public string Explain() => Print.algebra(Expression);
+    /// <summary>The value as NumPy and PyTorch print it; of an expression of variables, the algebra.</summary>
+    public override string ToString() => IsOpen ? Expression.ToString() : Ops.literal(Read(), Expression.Shape).ToString();
 
     /// <summary>Computes several tensors together, in one program; reading them afterwards costs nothing.</summary>
     public static void Evaluate(params Tensor[] tensors)
