@@ -20,6 +20,8 @@ internal sealed class ParityTests
         ["varianceKeep"] = "Var",
         ["flattenAxes"] = "Flatten",
         ["quantiles"] = "Quantile",
+        ["vmapAxes"] = "Vmap",
+        ["jit2"] = "Jit",
     };
 
     /// <summary>What has another place in C#, and where.</summary>
@@ -29,6 +31,10 @@ internal sealed class ParityTests
         ["Random.split"] = "Generator",
         ["Random.fold"] = "Generator",
         ["Random.foldIn"] = "Generator",
+        ["Transforms.eval"] = "Tensor.Evaluate",
+        ["Transforms.item"] = "Tensor.Item",
+        ["Transforms.toArray"] = "Tensor.ToArray",
+        ["Transforms.jitDonate"] = "Optimizer.Step",
         ["Einsum.einsumPath"] = "for looking at contraction orders, in F#",
     };
 
@@ -44,17 +50,27 @@ internal sealed class ParityTests
     [
         "Backward", "Detach", "Evaluate", "Explain", "Item", "ToArray", "ToString", "Size", "To", "View", "T", "Rand", "RandN",
         "IsFinished", "FromArray", "Max", "Min", "ZeroGrad", "RequiresGradTo",
+        "ToAlgebra", "ToLatex", "ToHtml", "ToSvg", "ToMermaid", // Explain, Show, Html and Latex of F#
+    ];
+
+    /// <summary>What F has of the layers: their functions belong to the models.</summary>
+    private static readonly string[] OfLayers =
+    [
+        "Linear", "Embedding", "LayerNorm", "Dropout", "ScaledDotProductAttention", "CrossEntropy", "MseLoss", "L1Loss", "Tanh",
     ];
 
     private static readonly (string[] Modules, Type Facade)[] Places =
     [
-        (["Creation", "Elementwise", "Moving", "Lookups", "Reductions", "Special", "Statistics", "Resizing", "Contractions", "Einsum", "Random"], typeof(Tensor)),
+        (["Creation", "Elementwise", "Moving", "Lookups", "Reductions", "Special", "Statistics", "Resizing", "Contractions", "Einsum", "Random", "Symbols"], typeof(Tensor)),
         (["Linalg"], typeof(Linalg)),
+        (["Derivatives", "Batching", "Transforms", "Loops", "GradientChecks"], typeof(Functional)),
+        (["Convolutions", "Poolings"], typeof(F)),
     ];
 
     private static IEnumerable<string> Functions(string module)
     {
-        var type = Assembly.Load("Nanograd.Core").GetType("Nanograd." + module) ?? throw new InvalidOperationException($"no module {module}");
+        var core = Assembly.Load("Nanograd.Core");
+        var type = core.GetType("Nanograd." + module + "Module") ?? core.GetType("Nanograd." + module) ?? throw new InvalidOperationException($"no module {module}");
         return type.GetMethods(BindingFlags.Public | BindingFlags.Static | BindingFlags.DeclaredOnly)
             .Where(m => !m.IsSpecialName && !m.Name.Contains('$', StringComparison.Ordinal))
             .Select(m => m.Name)
@@ -64,8 +80,13 @@ internal sealed class ParityTests
     private static HashSet<string> Methods(Type facade) =>
         facade.GetMethods(BindingFlags.Public | BindingFlags.Static | BindingFlags.Instance | BindingFlags.DeclaredOnly)
             .Where(m => !m.IsSpecialName)
-            .Select(m => m.Name)
+            .Select(m => facade == typeof(F) ? Stem(m.Name) : m.Name)
             .ToHashSet();
+
+    /// <summary>F# reads the number of spatial axes from the options or the weight: F has one function for each number.</summary>
+    private static string Stem(string name) =>
+        name.Length > 2 && name[^1] == 'd' && char.IsAsciiDigit(name[^2]) && !name.StartsWith("Conv1", StringComparison.Ordinal)
+            && !name.StartsWith("Conv2", StringComparison.Ordinal) && !name.StartsWith("Conv3", StringComparison.Ordinal) ? name[..^2] : name;
 
     private static IEnumerable<string> Names(string function)
     {
@@ -97,11 +118,30 @@ internal sealed class ParityTests
         var missing =
             from place in Places
             let functions = place.Modules.SelectMany(Functions).SelectMany(Names).Concat(Operators()).Concat(FacadeOnly)
+                .Concat(place.Facade == typeof(F) ? [.. Functions("Elementwise"), .. Functions("Reductions"), .. OfLayers] : [])
+                .Concat(place.Facade == typeof(Functional) ? ["Explain"] : [])
                 .Select(n => n.ToUpperInvariant()).ToHashSet()
             from method in Methods(place.Facade)
             where !functions.Contains(method.ToUpperInvariant())
             select $"F# has no {place.Facade.Name}.{method}";
         Assert.That(missing, Is.Empty);
+    }
+
+    /// <summary>1 to 3 spatial axes, each.</summary>
+    [Test]
+    public void ConvolutionsAndPoolingsAreThereForEveryNumberOfAxes()
+    {
+        var names = typeof(F).GetMethods().Select(m => m.Name).ToHashSet();
+        string[] stems = ["Conv", "ConvTranspose", "MaxPool", "AvgPool", "AdaptiveMaxPool", "AdaptiveAvgPool"];
+        Assert.That(stems.SelectMany(s => new[] { $"{s}1d", $"{s}2d", $"{s}3d" }).Where(n => !names.Contains(n)), Is.Empty);
+    }
+
+    /// <summary>Debug has the same functions; what they report has a type of its own in C#.</summary>
+    [Test]
+    public void DebugIsTheSame()
+    {
+        var ofFSharp = Functions("Debug").Where(n => n != "siteOf").Select(n => char.ToUpperInvariant(n[0]) + n[1..]); // sites are in the reports
+        Assert.That(Methods(typeof(Debug)), Is.EquivalentTo(ofFSharp));
     }
 
     [Test]
