@@ -35,6 +35,7 @@ internal sealed class ParityTests
         ["Transforms.item"] = "Tensor.Item",
         ["Transforms.toArray"] = "Tensor.ToArray",
         ["Transforms.jitDonate"] = "Optimizer.Step",
+        ["Loops.stopGradient"] = "Tensor.Detach",
         ["Einsum.einsumPath"] = "for looking at contraction orders, in F#",
     };
 
