@@ -48,6 +48,43 @@ module Print =
 
     let private list (xs: int[]) = Shape.show xs
 
+    /// A name with its attributes: `cumSum[0, reverse]`.
+    let private having (name: string) (attributes: string list) =
+        if attributes.IsEmpty then name else name + "[" + String.Join(", ", attributes) + "]"
+
+    let private where (isShown: bool) (attribute: string) = if isShown then [ attribute ] else []
+
+    let private unless (usual: int) (name: string) (value: int) = where (value <> usual) $"{name} {value}"
+
+    /// One number where all axes have the same one; nothing where that is the usual one.
+    let private perAxis (usual: int) (name: string) (values: int[]) =
+        match Array.distinct values with
+        | [||] -> []
+        | [| value |] -> unless usual name value
+        | _ -> [ $"{name} {list values}" ]
+
+    let private convolution (c: Convolution) =
+        let padding =
+            if c.PadLow = c.PadHigh then
+                perAxis 0 "pad" c.PadLow
+            else
+                perAxis 0 "low" c.PadLow @ perAxis 0 "high" c.PadHigh
+        perAxis 1 "stride" c.Strides
+        @ padding
+        @ perAxis 1 "dilation" c.RightDilation
+        @ perAxis 1 "input dilation" c.LeftDilation
+        @ unless 1 "groups" c.Groups
+
+    let private contraction (d: Contraction) =
+        let side (batch: int[]) (sum: int[]) =
+            if d.LeftBatch.Length = 0 then
+                list sum
+            else
+                "[" + String.Join(",", batch) + "; " + String.Join(",", sum) + "]"
+        "dot" + side d.LeftBatch d.LeftSum + side d.RightBatch d.RightSum
+
+    let private window (w: Window) = unless 1 "step" w.Step @ unless 1 "dilation" w.Dilation
+
     let private movement (t: Tensor) (m: Movement) =
         match m with
         | Movement.Reshape -> "reshape" + list t.Shape
@@ -58,13 +95,15 @@ module Print =
                 let stop = starts[i] + (t.Shape[i] - 1) * steps[i]
                 $"{starts[i]}..{stop}" + (if steps[i] = 1 then "" else $":{steps[i]}")
             "slice[" + String.Join(", ", Array.init starts.Length part) + "]"
-        | Movement.Pad(low, high, _) -> $"pad{list low}{list high}"
+        | Movement.Pad(low, high, interior) ->
+            $"pad{list low}{list high}" + (if Array.forall ((=) 0) interior then "" else list interior)
         | Movement.Reverse axes -> "reverse" + list axes
         | Movement.Concat axis -> $"concat[{axis}]"
-        | Movement.Unfold w -> $"unfold[{w.Axis}; {w.Size}]"
-        | Movement.Fold(w, length) -> $"fold[{w.Axis}; {length}]"
+        | Movement.Unfold w -> having "unfold" ([ string w.Axis; $"size {w.Size}" ] @ window w)
+        | Movement.Fold(w, length) -> having "fold" ([ string w.Axis; $"length {length}" ] @ window w)
 
-    /// A node's own name, with the attributes that matter for reading it.
+    /// A node's own name, with its attributes: on the same operands, what differs in one has another name. Usual values
+    /// (a stride of 1, no padding) are not shown, nor is what the functions inside loops, calls and checkpoints do.
     let name (t: Tensor) =
         match t.Op with
         | Op.Literal s -> if isNull s then "literal" else $"literal{s.Id}"
@@ -72,7 +111,7 @@ module Print =
         | Op.Parameter i -> $"p{i}"
         | Op.Const c -> number c
         | Op.Iota axis -> $"iota({Shape.describe t}, {axis})"
-        | Op.RandomBits -> "randomBits"
+        | Op.RandomBits -> "randomBits" + list t.Shape
         | Op.Unary u -> Case.name u
         | Op.Binary b -> Case.name b
         | Op.Select -> "where"
@@ -81,18 +120,18 @@ module Print =
         | Op.Movement m -> movement t m
         | Op.Reduce(r, axes) -> if t.Rank = 0 then Case.name r else Case.name r + list axes
         | Op.ArgReduce(largest, axis) -> (if largest then "argMax" else "argMin") + $"[{axis}]"
-        | Op.CumSum(axis, _) -> $"cumSum[{axis}]"
-        | Op.Dot d -> $"dot{list d.LeftSum}{list d.RightSum}"
-        | Op.Conv _ -> "conv"
+        | Op.CumSum(axis, reverse) -> having "cumSum" (string axis :: where reverse "reverse")
+        | Op.Dot d -> contraction d
+        | Op.Conv c -> having "conv" (convolution c)
         | Op.Indexing i ->
             match i with
-            | Indexing.Gather(a, _) -> $"gather[{a}]"
-            | Indexing.ScatterAdd(a, _) -> $"scatterAdd[{a}]"
-            | Indexing.DynamicSlice -> "dynamicSlice"
+            | Indexing.Gather(axis, batch) -> having "gather" (string axis :: unless 0 "batch" batch)
+            | Indexing.ScatterAdd(axis, batch) -> having "scatterAdd" (string axis :: unless 0 "batch" batch)
+            | Indexing.DynamicSlice -> "dynamicSlice" + list t.Shape
             | Indexing.DynamicUpdate -> "dynamicUpdate"
-        | Op.Sort(axis, _) -> $"sort[{axis}]"
+        | Op.Sort(axis, descending) -> having "sort" (string axis :: where descending "descending")
         | Op.TopK k -> $"topK[{k}]"
-        | Op.Scan s -> $"scan[{s.Length}]"
+        | Op.Scan s -> having "scan" (string s.Length :: where s.Reverse "reverse")
         | Op.Custom c -> c.Name
         | Op.Checkpoint _ -> "checkpoint"
         | Op.Item i -> $"item{i}"
@@ -141,7 +180,8 @@ module Print =
         let leading = Array.init n id
         let isPlain = d.LeftBatch = leading && d.RightBatch = leading && d.LeftSum.Length = 1
         let isPart (t: Tensor) = t.Rank = n + 1 || t.Rank = n + 2
-        if isPlain && isPart x && isPart y then
+        let areRows = n > 0 && x.Rank = n + 1 && y.Rank = n + 1 // row by row: `@` would be a product of matrices
+        if isPlain && isPart x && isPart y && not areRows then
             MatrixProduct.Matrices(x.Rank = n + 2 && d.LeftSum[0] = n, y.Rank = n + 2 && d.RightSum[0] = n + 1)
         elif n = 0 && d.LeftSum.Length = 0 && x.Rank = 1 && y.Rank = 1 then
             MatrixProduct.Outer
@@ -266,6 +306,13 @@ module Print =
                 struct (quotient, side left quotient t.Inputs[0] + " @ " + side right product t.Inputs[1])
             | MatrixProduct.Outer -> struct (quotient, at quotient t.Inputs[0] + " ⊗ " + at product t.Inputs[1])
             | MatrixProduct.General -> call (name t)
+        | Op.Scan s -> // what it captures; carries; what it runs over
+            let groups =
+                [ t.Inputs[.. s.Captured - 1]
+                  t.Inputs[s.Captured .. s.Captured + s.Carried - 1]
+                  t.Inputs[s.Captured + s.Carried ..] ]
+            let group (xs: Tensor[]) = String.Join(", ", xs |> Array.map (at 0))
+            struct (atom, name t + "(" + String.Join("; ", groups |> List.map group) + ")")
         | Op.Movement(Movement.Permute p) when isTransposition p -> struct (atom, at atom t.Inputs[0] + "ᵀ")
         | Op.Custom c when c.Name = "tan" -> apply c.Name
         | Op.Custom c -> call (customName c)

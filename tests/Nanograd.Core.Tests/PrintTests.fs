@@ -159,3 +159,134 @@ let ``small numbers stay where like terms are added`` () =
     let x, y = symbol "x", symbol "y"
     Assert.That(string (x * 5.9604645e-08 + y), Does.Contain "x")
     Assert.That(string (x * 1e-9 + y * 3.0 - x * 1e-9), Is.EqualTo "3·y")
+
+// ------------------------------------------------------------------------------------------------ attributes
+
+/// What primitives are called with: where two of a list differ, a reader must see it.
+let private attributes: (string * Tensor list) list =
+    let x, y = variable "x" [| 4; 4; 4 |], variable "y" [| 4; 4; 4 |]
+    let spread f = [ for a in 0..2 -> f a ]
+    let one, zero, two = [| 1; 1 |], [| 0; 0 |], [| 2; 2 |]
+    let plain =
+        { Strides = one
+          PadLow = zero
+          PadHigh = zero
+          LeftDilation = one
+          RightDilation = one
+          Groups = 1 }
+    let image, weight = variable "x" [| 1; 4; 7; 7 |], variable "w" [| 4; 4; 2; 2 |]
+    let conv c = Op.conv c image weight
+    let window = { Axis = 1; Size = 2; Step = 1; Dilation = 1 }
+    let windows = Op.unfold window x
+    let indices = Op.input "i" DType.I64 [| 4 |]
+    let rows = Op.input "i" DType.I64 [| 4; 4 |]
+    let start = List.init 3 (fun k -> Op.input $"s{k}" DType.I64 [||]) |> Array.ofList
+    let contraction lb rb ls rs = { LeftBatch = lb; RightBatch = rb; LeftSum = ls; RightSum = rs }
+    let loop captured carried reverse =
+        let a, b = variable "a" [| 4; 4; 4 |], variable "b" [| 4; 4; 4 |]
+        let results = if carried = 2 then [| b; a |] else [| b |]
+        Op.scan
+            { Body = Lambda.ofVariables [| a; b |] results
+              Captured = captured
+              Carried = carried
+              Length = 3
+              Reverse = reverse }
+            [| x; y |]
+    [ "reshape", [ Op.reshape [| 8; 8 |] x; Op.reshape [| 64 |] x ]
+      "permute", [ for p in [ [| 0; 2; 1 |]; [| 2; 1; 0 |]; [| 1; 2; 0 |] ] -> Op.permute p x ]
+      "slice",
+      [ for s, e, d in [ 0, 4, 1; 1, 4, 1; 0, 4, 2; 0, 4, 3; 2, 2, 1; 1, 1, 1 ] ->
+            Op.slice [| s; 0; 0 |] [| e; 4; 4 |] [| d; 1; 1 |] x ]
+      "pad",
+      [ for l, h, i in [ 1, 0, 0; 0, 1, 0; 0, 0, 1; 1, 1, 0; 1, 1, 2 ] ->
+            Op.pad [| l; 0; 0 |] [| h; 0; 0 |] [| i; 0; 0 |] (Op.constant (Constant.ofFloat DType.F32 0.0)) x ]
+      "reverse", spread (fun a -> Op.reverse [| a |] x)
+      "concat", spread (fun a -> Op.concat a [| x; y |])
+      "unfold",
+      [ for axis in [ 0; 1 ] do
+            for size in [ 1; 2 ] do
+                for step in [ 1; 2 ] do
+                    for dilation in [ 1; 2 ] do
+                        Op.unfold { Axis = axis; Size = size; Step = step; Dilation = dilation } x ]
+      "fold",
+      [ Op.fold window 4 windows
+        Op.fold { window with Axis = 0 } 5 windows
+        Op.fold { window with Axis = 2 } 5 windows
+        Op.fold { window with Step = 2 } 6 windows
+        Op.fold { window with Step = 2 } 7 windows
+        Op.fold { window with Dilation = 2 } 5 windows ]
+      "reduce",
+      [ for r in Pool.all<Reduction> do
+            yield! spread (fun a -> Op.reduce r [ a ] x) ]
+      "argReduce",
+      [ for largest in [ true; false ] do
+            yield! spread (fun a -> Op.argReduce largest a x) ]
+      "cumSum",
+      [ for reverse in [ true; false ] do
+            yield! spread (fun a -> Op.cumSum a reverse x) ]
+      "sort",
+      [ for descending in [ true; false ] do
+            yield! spread (fun a -> fst (Op.sort a descending x)) ]
+      "results", [ fst (Op.sort 0 false x); snd (Op.sort 0 false x) ]
+      "topK", [ for k in 1..3 -> fst (Op.topK k x) ]
+      "dot",
+      [ for c in
+            [ contraction [||] [||] [| 2 |] [| 0 |]
+              contraction [||] [||] [| 1 |] [| 0 |]
+              contraction [||] [||] [| 2; 1 |] [| 0; 1 |]
+              contraction [| 0 |] [| 0 |] [| 2 |] [| 1 |]
+              contraction [| 0 |] [| 0 |] [| 1 |] [| 1 |]
+              contraction [| 0 |] [| 1 |] [| 2 |] [| 2 |]
+              contraction [| 1 |] [| 0 |] [| 2 |] [| 2 |]
+              contraction [| 0; 1 |] [| 0; 1 |] [| 2 |] [| 2 |]
+              contraction [| 0; 1 |] [| 0; 1 |] [||] [||] ] -> Op.dot c x y ]
+      "conv",
+      [ conv plain
+        conv { plain with Strides = two }
+        conv { plain with Strides = [| 2; 1 |] }
+        conv { plain with PadLow = two }
+        conv { plain with PadHigh = two }
+        conv { plain with PadLow = two; PadHigh = two }
+        conv { plain with LeftDilation = two }
+        conv { plain with RightDilation = two }
+        conv { plain with RightDilation = [| 1; 2 |] } ]
+      "gather", [ Op.gather 0 0 x indices; Op.gather 1 0 x indices; Op.gather 2 0 x indices ]
+      "gather of batches", [ Op.gather 1 0 x rows; Op.gather 1 1 x rows; Op.gather 2 1 x rows; Op.gather 2 2 x rows ]
+      "scatterAdd", [ for a in 0..2 -> Op.scatterAdd a 0 x indices y ]
+      "dynamicSlice", [ for size in [ [| 1; 2; 2 |]; [| 2; 1; 2 |] ] -> Op.dynamicSlice start size x ]
+      "random bits",
+      [ for shape in [ [| 2; 3 |]; [| 3; 2 |] ] -> Op.randomBits (Op.input "key" DType.U32 [| 2 |]) shape ]
+      "iota", [ for a in 0..2 -> Op.iota DType.F32 [| 4; 4; 4 |] a ]
+      "cast", [ for d in [ DType.F64; DType.I32; DType.BF16 ] -> Op.cast d x ]
+      "bitCast", [ for d in [ DType.I32; DType.U32 ] -> Op.bitCast d x ]
+      "scan",
+      [ for captured, carried in [ 0, 2; 1, 1 ] do
+            for reverse in [ true; false ] do
+                (loop captured carried reverse)[0] ] ]
+
+[<Test>]
+let ``nodes that differ in an attribute print differently`` () =
+    for primitive, nodes in attributes do
+        let texts = nodes |> List.map Print.algebra
+        Assert.That(nodes, Is.Unique, primitive)
+        Assert.That(texts, Is.Unique, primitive)
+
+[<Test>]
+let ``a node's name says which primitive it is, with all attributes`` () =
+    let isNamed (t: Tensor) =
+        match t.Op with
+        | Op.Literal _
+        | Op.Input _
+        | Op.Const _ // the type of a number is not shown
+        | Op.Scan _ // nor what functions do
+        | Op.Custom _
+        | Op.Checkpoint _ -> false
+        | _ -> true
+    let known = Collections.Generic.Dictionary<string, Tensor>()
+    for seed in 1..400 do
+        for t in Graph.topological (Maker.make Pool.Wild seed 20) |> Array.filter isNamed do
+            let text = Print.name t + " of " + String.Join(", ", t.Inputs |> Array.map Shape.describe)
+            match known.TryGetValue text with
+            | true, other -> Assert.That(t.Op, Is.EqualTo other.Op, text)
+            | _ -> known[text] <- t
+    Assert.That(known.Count, Is.GreaterThan 1000)

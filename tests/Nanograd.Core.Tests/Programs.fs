@@ -99,9 +99,7 @@ let rec private bodies (indent: string) (roots: Tensor[]) : string list =
           | Some(l, _) ->
               let kind =
                   match t.Op with
-                  | Op.Scan s ->
-                      let order = if s.Reverse then ", reversed" else ""
-                      $"{Print.name t} ({s.Captured} captured, {s.Carried} carried{order})"
+                  | Op.Scan s -> $"{Print.name t} ({s.Captured} captured, {s.Carried} carried)"
                   | _ -> Print.name t
               let parameters = l.Params |> Array.mapi (fun i (d, shape) -> $"p{i}: {d}{Shape.show shape}")
               $"{indent}{kind} of " + String.Join(", ", parameters)
