@@ -109,37 +109,47 @@ module Form =
             | Error m -> m
             | Ok i -> Mapped.To(linear extents.Length operand (map i))
         let through map = throughShapes node.Shape operand map
+        let along (m: Movement) =
+            match m with
+            | Movement.Reshape -> Mapped.To f
+            | Movement.Permute p when isSorted (p |> Array.filter (fun a -> operand[a] <> 1)) -> Mapped.To f
+            | Movement.Unfold w when w.Size = 1 && w.Step = 1 -> Mapped.To f
+            | Movement.Permute p ->
+                // Axes that stay neighbours are one axis; where only axes of extent 1 move, nothing does.
+                let runs = runsOf (fun a -> p[a] = p[a - 1] + 1) p.Length
+                let shape = runs |> Array.map (fun run -> extentOf node.Shape run)
+                let order = runs |> Array.mapi (fun k run -> p[run[0]], k) |> Array.sortBy fst |> Array.map snd
+                throughShapes shape (order |> Array.map (fun k -> shape[k])) (fun i ->
+                    order |> Array.map (fun k -> i[k]))
+            | Movement.Broadcast ->
+                // Neighbours that are both stretched, or both not, are one axis.
+                let stretched a = operand[a] = 1 && node.Shape[a] <> 1
+                let runs = runsOf (fun a -> stretched a = stretched (a - 1)) operand.Length
+                let still = constant extents.Length 0
+                throughShapes
+                    (runs |> Array.map (extentOf node.Shape))
+                    (runs |> Array.map (extentOf operand))
+                    (Array.mapi (fun k i -> if stretched runs[k].[0] then still else i))
+            | Movement.Slice(starts, steps) ->
+                through (Array.mapi (fun a i -> add (constant extents.Length starts[a]) (scale steps[a] i)))
+            | Movement.Reverse axes ->
+                through (
+                    Array.mapi (fun a i ->
+                        if Array.contains a axes then
+                            add (constant extents.Length (operand[a] - 1)) (scale -1 i)
+                        else
+                            i)
+                )
+            | Movement.Unfold w ->
+                through (fun i ->
+                    let inWindow = scale w.Dilation i[i.Length - 1]
+                    Array.init operand.Length (fun a -> if a = w.Axis then add (scale w.Step i[a]) inWindow else i[a]))
+            | Movement.Pad _
+            | Movement.Concat _
+            | Movement.Fold _ -> Mapped.Impossible
         match node.Op with
-        | Op.Movement Movement.Reshape -> Mapped.To f
-        | Op.Movement(Movement.Permute p) when isSorted (p |> Array.filter (fun a -> operand[a] <> 1)) -> Mapped.To f
-        | Op.Movement(Movement.Unfold w) when w.Size = 1 && w.Step = 1 -> Mapped.To f
-        | Op.Movement(Movement.Permute p) ->
-            // Axes that stay neighbours are one axis; where only axes of extent 1 move, nothing does.
-            let runs = runsOf (fun a -> p[a] = p[a - 1] + 1) p.Length
-            let shape = runs |> Array.map (fun run -> extentOf node.Shape run)
-            let order = runs |> Array.mapi (fun k run -> p[run[0]], k) |> Array.sortBy fst |> Array.map snd
-            throughShapes shape (order |> Array.map (fun k -> shape[k])) (fun i -> order |> Array.map (fun k -> i[k]))
-        | Op.Movement Movement.Broadcast ->
-            // Neighbours that are both stretched, or both not, are one axis.
-            let stretched a = operand[a] = 1 && node.Shape[a] <> 1
-            let runs = runsOf (fun a -> stretched a = stretched (a - 1)) operand.Length
-            let still = constant extents.Length 0
-            throughShapes
-                (runs |> Array.map (extentOf node.Shape))
-                (runs |> Array.map (extentOf operand))
-                (Array.mapi (fun k i -> if stretched runs[k].[0] then still else i))
-        | Op.Movement(Movement.Slice(starts, steps)) ->
-            through (Array.mapi (fun a i -> add (constant extents.Length starts[a]) (scale steps[a] i)))
-        | Op.Movement(Movement.Reverse axes) ->
-            through (
-                Array.mapi (fun a i ->
-                    if Array.contains a axes then add (constant extents.Length (operand[a] - 1)) (scale -1 i) else i)
-            )
-        | Op.Movement(Movement.Unfold w) ->
-            through (fun i ->
-                let inWindow = scale w.Dilation i[i.Length - 1]
-                Array.init operand.Length (fun a -> if a = w.Axis then add (scale w.Step i[a]) inWindow else i[a]))
-        | _ -> Mapped.Impossible
+        | Op.Movement m -> along m
+        | _ -> Mapped.Impossible // computed, not moved
 
     /// True of the movements that `follow` can follow.
     let isView (t: Tensor) =

@@ -274,6 +274,7 @@ module Source =
             | Unary.Neg -> struct (minus, "-" + at atom t.Inputs[0])
             | Unary.Sign
             | Unary.Not -> apply $"Op.unary Unary.{u}" t.Inputs
+            // Functions of F# that make this very primitive.
             | Unary.Abs
             | Unary.Exp
             | Unary.Log

@@ -38,8 +38,37 @@ module internal Passes =
             | Unary.Ceil
             | Unary.Round
             | Unary.Not -> false
+        | Term.Binary(b, _, _) ->
+            match b with
+            | Binary.Pow
+            | Binary.Rem -> true
+            | Binary.Add
+            | Binary.Sub
+            | Binary.Mul
+            | Binary.Div
+            | Binary.Max
+            | Binary.Min
+            | Binary.Eq
+            | Binary.Ne
+            | Binary.Lt
+            | Binary.Le
+            | Binary.Gt
+            | Binary.Ge
+            | Binary.And
+            | Binary.Or
+            | Binary.Xor
+            | Binary.Shl
+            | Binary.Shr -> false
         | Term.RandomBits _ -> true
-        | _ -> false
+        | Term.Scalar _
+        | Term.Fixed _
+        | Term.Load _
+        | Term.LoadAt _
+        | Term.Count _
+        | Term.Select _
+        | Term.Cast _
+        | Term.BitCast _
+        | Term.Reduced _ -> false
 
     /// Is the argument written at every element (perhaps with one value for the whole row)?
     let isElementStore (n: Nest) (argument: int) =
