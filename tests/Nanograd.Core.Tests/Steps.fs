@@ -85,7 +85,9 @@ type Steps(source: Pool) =
                 | Some t -> t
                 | None -> leaf (whole ()) shape
             Op.binary b x (if chance 0.5 then leaf (whole ()) x.Shape else leaf (whole ()) [||])
-        | b -> Op.binary b x y
+        | b ->
+            let z = Op.binary b x y
+            if flavour = Whole && DType.isFloat z.DType then x - y else z
 
     let select () =
         let x = pick ()
