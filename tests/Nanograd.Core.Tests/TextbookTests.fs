@@ -187,3 +187,15 @@ let ``docs/textbook.md holds the table`` () =
     for r in rows do
         line $"| {r.Name} | `{cell (string r.Function)}` | `{cell r.Text}` | ${cell r.Latex}$ |"
     generated "docs/textbook.md" (text.ToString())
+
+[<Test>]
+let ``docs/ARCHITECTURE.md says of every file once what it is for`` () =
+    let read (path: string) = File.ReadAllText(Path.Combine(root (), path))
+    let named (text: string) (pattern: string) =
+        [ for m in Regex.Matches(text, pattern) -> Array.last (m.Groups[1].Value.Split '/') ]
+    let text = read "docs/ARCHITECTURE.md"
+    let from = text.IndexOf "## The files"
+    let section = text.Substring(from, text.IndexOf("\n## ", from + 1) - from)
+    let described = named (section.Substring(section.IndexOf "**")) "`([^`]*\\.fs)`"
+    let compiled = named (read "src/Nanograd.Core/Nanograd.Core.fsproj") "Compile Include=\"([^\"]*)\""
+    Assert.That(described, Is.EquivalentTo compiled)
