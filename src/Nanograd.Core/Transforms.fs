@@ -24,10 +24,12 @@ module internal Jit =
         | Op.Literal _ -> false
         | _ -> not (Graph.isClosed t)
 
-    /// A storage that occurs more than once among the first `count` can be donated once: its other places get copies.
+    /// The first `count` storages are donated. One of them that occurs more than once is donated once: its other places, which the
+    /// program reads while it writes there, get copies.
     let private apart (count: int) (storages: Storage[]) : Storage[] =
-        let seen = HashSet<int64>()
-        storages |> Array.mapi (fun i s -> if i < count && not (seen.Add s.Id) then Buffers.copy s else s)
+        let donated = HashSet<int64>()
+        let isTaken i (s: Storage) = if i < count then not (donated.Add s.Id) else donated.Contains s.Id
+        storages |> Array.mapi (fun i s -> if isTaken i s then Buffers.copy s else s)
 
     /// After a successful run (a failed one leaves the state as it was): the donated storages are closed, and results that took their
     /// memory over get storages of their own.
@@ -74,7 +76,7 @@ module internal Jit =
                 let known = cache.ContainsKey signature
                 let compiled = cache.GetOrAdd(signature, make)
                 if known then Program.countHit ()
-                let arguments = apart count (values |> Array.map Program.storage)
+                let arguments = apart count (Array.append (Array.map Program.storage values) compiled.Captured)
                 // Whoever watches computes the results once more, step by step: from copies of what is donated.
                 let copies =
                     match Watcher.Current with
@@ -82,8 +84,8 @@ module internal Jit =
                     | _ ->
                         values
                         |> Array.mapi (fun i v ->
-                            if i < count then Op.literal (Buffers.copy arguments[i]) v.Shape else v)
-                let results = compiled.Program.Run(Array.append arguments compiled.Captured) |> close count arguments
+                            Op.literal (if i < count then Buffers.copy arguments[i] else arguments[i]) v.Shape)
+                let results = compiled.Program.Run arguments |> close count arguments
                 match Watcher.Current with
                 | null -> ()
                 | watcher ->

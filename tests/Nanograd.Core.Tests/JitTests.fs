@@ -123,6 +123,21 @@ let ``donation reuses the state, step after step`` () =
         copy <- next2
 
 [<Test>]
+let ``what is donated and read elsewhere in the same call is not written over`` () =
+    let start = noise DType.F32 1 [| 1000 |]
+    let copy () = eval (start * 1.0)
+    let expected = interpreted (start * 2.0 + flip [ 0 ] start)
+    let x = copy ()
+    let moved, same = jitDonate (fun (s: Tensor) (b: Tensor) -> s * 2.0 + flip [ 0 ] b, b) x x
+    assertSame "the other argument" expected (computed moved)
+    assertSame "as it was" (interpreted start) (computed same)
+    let x = copy ()
+    let step = jitDonate (fun (s: Tensor) () -> s * 2.0 + flip [ 0 ] x)
+    assertSame "closed over" expected (computed (step x ()))
+    let error = Assert.Throws<InvalidOperationException>(fun () -> computed (step (copy ()) ()) |> ignore)
+    Assert.That(error.Message, Does.Contain "was donated")
+
+[<Test>]
 let ``two evaluations give the same bits`` () =
     let t = softmax -1 (matmul (noise DType.F32 1 [| 33; 65 |]) (noise DType.F32 2 [| 65; 129 |])) |> sumOver [ 0 ]
     assertSame "again" (computed t) (computed t)
