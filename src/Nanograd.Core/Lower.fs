@@ -73,7 +73,7 @@ module Lower =
         if order |> Array.exists (fun t -> (canonical t).IsSome) then
             prepare (Substitute.rewrite canonical roots)
         elif Array.exists isLoop order then
-            let tidied = LoopRules.tidy LoopRules.silent roots
+            let tidied = roots |> LoopRules.tidy LoopRules.silent |> LoopRules.arrange
             tidied, Graph.topological tidied
         else
             roots, order

@@ -252,6 +252,49 @@ module internal LoopRules =
             fun count s operands read -> if s.Length = 0 then Op.scan s operands else tidyLoop count s operands read
         overLoops note each roots
 
+    /// A loop whose large matrices lie as its products read them: those summed along their last axis are transposed once, before
+    /// the loop, where each step would have packed them. No sum changes.
+    let private arrangeLoop: Rewriting =
+        fun _ s operands _ ->
+            let old = parameters s
+            let order = Graph.topological s.Body.Results
+            let isSummedLast (p: Tensor) (user: Tensor) =
+                match user.Op with
+                | Op.Dot c ->
+                    user.Inputs[0] <> p
+                    && user.Inputs[1] = p
+                    && c.RightBatch.Length = 0
+                    && c.RightSum = [| 1 |]
+                    && user.Inputs[0].Count > p.Shape[1] // vectors read a matrix along its rows
+                | _ -> false
+            let isTurned =
+                old
+                |> Array.mapi (fun i p ->
+                    i < s.Captured
+                    && s.Length >= 4
+                    && p.Rank = 2
+                    && (p.DType = DType.F32 || p.DType = DType.F64)
+                    && p.Count * DType.size p.DType > 65536
+                    && not (Array.contains p s.Body.Results)
+                    && order |> Array.forall (fun t -> not (Array.contains p t.Inputs) || isSummedLast p t)
+                    && order |> Array.exists (isSummedLast p))
+            if not (Array.contains true isTurned) then
+                Op.scan s operands
+            else
+                let turn (t: Tensor) = Op.permute [| 1; 0 |] t
+                let inside = Dictionary<Hash, Tensor>()
+                let types =
+                    s.Body.Params
+                    |> Array.mapi (fun i (dtype, shape) ->
+                        let shape = if isTurned[i] then Array.rev shape else shape
+                        if isTurned[i] then inside[old[i].Hash] <- turn (Op.parameter i dtype shape)
+                        dtype, shape)
+                let body = Lambda.make types (Substitute.apply inside s.Body.Results)
+                Op.scan { s with Body = body } (operands |> Array.mapi (fun i o -> if isTurned[i] then turn o else o))
+
+    /// For the back ends, after `tidy`: captured matrices that are laid out for the products of the loop.
+    let arrange (roots: Tensor[]) : Tensor[] = overLoops silent arrangeLoop roots
+
     // ------------------------------------------------------------------------------------------------ all steps at once
 
     /// An expression of a body outside the loop: one value, or one for every step, along a new first axis.

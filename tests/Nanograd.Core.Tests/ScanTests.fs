@@ -397,3 +397,20 @@ let ``the memory of a gradient is linear in the steps, and grows with their root
     TestContext.Out.WriteLine $"checkpointed: {short} bytes for 256 steps, {long} for 1024"
     Assert.That(float long / float short, Is.LessThan 2.6)
     Assert.That(float long, Is.LessThan(0.25 * float whole))
+
+[<Test>]
+let ``large matrices that a loop reads along their rows are turned before it, and no bit changes`` () =
+    let random = Random 1
+    for dtype in [ DType.F32; DType.F64 ] do
+        let leaf shape = ofFloats dtype shape (Array.init (Shape.count shape) (fun _ -> random.NextDouble() - 0.5))
+        let w, u, h, xs = leaf [| 130; 130 |], leaf [| 130; 130 |], leaf [| 3; 130 |], leaf [| 5; 3; 130 |]
+        let last, sums =
+            scan
+                (fun h x ->
+                    let h = tanh (x + matmul h (Op.permute [| 1; 0 |] w) * 0.25 + matmul h u * 0.25)
+                    h, sum h)
+                h
+                xs
+        let gradients = Grad.gradient (sum (last * last)) [| w; u; h |]
+        for t in Array.append [| last; sums |] gradients do
+            assertSame $"{dtype}" (interpreted t) (Program.withoutRewriting (fun () -> computed t))
