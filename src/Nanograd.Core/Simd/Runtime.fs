@@ -2,8 +2,6 @@ namespace Nanograd.Simd
 
 open System
 open System.Runtime.CompilerServices
-open System.Runtime.Intrinsics
-open System.Runtime.Intrinsics.X86
 open Microsoft.FSharp.NativeInterop
 open Nanograd
 
@@ -123,42 +121,27 @@ type internal Runtime =
             NativePtr.set note 0 1L
             0L
 
-    /// One element after the other from places `from` bytes apart to places `into` bytes apart.
-    static member inline private Each<'t when 't: unmanaged>(source: nativeint, from, target: nativeint, into, count) =
-        let mutable s, t = source, target
-        for _ in 1L .. count do
-            NativePtr.write (NativePtr.ofNativeInt<'t> t) (NativePtr.read (NativePtr.ofNativeInt<'t> s))
-            s <- s + from
-            t <- t + into
-
-    static member private Spread(source: nativeint, from: nativeint, target: nativeint, into: nativeint, count, size) =
-        match size with
-        | 1 -> Runtime.Each<byte>(source, from, target, into, count)
-        | 4 -> Runtime.Each<int>(source, from, target, into, count)
-        | _ -> Runtime.Each<int64>(source, from, target, into, count)
-
-    /// `count` elements of `size` bytes (1, 4 or 8) from consecutive places to places `stride` bytes apart.
+    /// `count` elements of `size` bytes from consecutive places to places `stride` bytes apart.
     static member Scatter(source: nativeint, target: nativeint, stride: int64, count: int64, size: int) =
-        Runtime.Spread(source, nativeint size, target, nativeint stride, count, size)
+        for i in 0L .. count - 1L do
+            let s, t = source + nativeint (i * int64 size), target + nativeint (i * stride)
+            if size = 4 then
+                NativePtr.write (NativePtr.ofNativeInt<int> t) (NativePtr.read (NativePtr.ofNativeInt<int> s))
+            elif size = 1 then
+                NativePtr.write (NativePtr.ofNativeInt<byte> t) (NativePtr.read (NativePtr.ofNativeInt<byte> s))
+            else
+                NativePtr.write (NativePtr.ofNativeInt<int64> t) (NativePtr.read (NativePtr.ofNativeInt<int64> s))
 
-    /// The opposite of Scatter, for at most 64 bytes at the target, which are all written to.
+    /// The opposite of Scatter.
     static member Collect(source: nativeint, target: nativeint, stride: int64, count: int64, size: int) =
-        let isNear = stride > -0x4000000L && stride < 0x4000000L
-        if Avx2.IsSupported && size = 4 && isNear && count > 4L then
-            // Lanes beyond the count read the last element again.
-            let last, step = Vector256.Create(int count - 1), Vector256.Create(int stride)
-            let inline gather (lanes: Vector256<int>) =
-                Avx2.GatherVector256(
-                    NativePtr.ofNativeInt<int> source,
-                    Vector256.Multiply(Vector256.Min(lanes, last), step),
-                    1uy
-                )
-            Vector256.Store(gather Vector256<int>.Indices, NativePtr.ofNativeInt<int> target)
-            if count > 8L then
-                let lanes = Vector256.Add(Vector256<int>.Indices, Vector256.Create 8)
-                Vector256.Store(gather lanes, NativePtr.ofNativeInt<int>(target + 32n))
-        else
-            Runtime.Spread(source, nativeint stride, target, nativeint size, count, size)
+        for i in 0L .. count - 1L do
+            let s, t = source + nativeint (i * stride), target + nativeint (i * int64 size)
+            if size = 4 then
+                NativePtr.write (NativePtr.ofNativeInt<int> t) (NativePtr.read (NativePtr.ofNativeInt<int> s))
+            elif size = 1 then
+                NativePtr.write (NativePtr.ofNativeInt<byte> t) (NativePtr.read (NativePtr.ofNativeInt<byte> s))
+            else
+                NativePtr.write (NativePtr.ofNativeInt<int64> t) (NativePtr.read (NativePtr.ofNativeInt<int64> s))
 
     // ---- folding what reductions leave behind (values of small integer types are int32 here)
 
