@@ -23,7 +23,7 @@ public partial class Tensor
     public static Tensor FromArray<T>(T[] values, params int[] shape) where T : unmanaged
     {
         var type = DTypes.Of<T>().ToCore();
-        return new(Creation.ofArray(type, shape.Length == 0 && values.Length != 1 ? [values.Length] : Checked(shape), values));
+        return new(Creation.ofArray(type, shape.Length == 0 ? [values.Length] : Checked(shape), values));
     }
 
     /// <summary>A matrix over a copy of <paramref name="rows"/>.</summary>
