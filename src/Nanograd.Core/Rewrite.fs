@@ -103,7 +103,7 @@ module Rewrite =
             let next = descent.Results
             let hasLoops = not isForReaders && Array.exists isLoop (Graph.topological next)
             let moved =
-                if hasLoops then next |> LoopRules.tidy note |> LoopRules.split note |> LoopRules.tidy note else next
+                if hasLoops then next |> LoopRules.tidy note |> HoistRules.split note |> LoopRules.tidy note else next
             let isDone = moved = roots || (descent.Refused = 0 && moved = next)
             if isDone || n = 1 then moved else settle (n - 1) moved
         // Loops are made one while their bodies are still as they were written.

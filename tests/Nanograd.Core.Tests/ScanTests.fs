@@ -146,7 +146,7 @@ let ``tidied loops keep every bit`` seed = keepsBits (LoopRules.tidy LoopRules.s
 [<Law 150>]
 let ``what moves out of loops keeps every bit`` seed =
     keepsBits
-        (LoopRules.tidy LoopRules.silent >> LoopRules.split LoopRules.silent >> LoopRules.tidy LoopRules.silent)
+        (LoopRules.tidy LoopRules.silent >> HoistRules.split LoopRules.silent >> LoopRules.tidy LoopRules.silent)
         seed
 
 [<Test>]
@@ -154,7 +154,7 @@ let ``random loops meet the laws of loops`` () =
     let fired = HashSet<string>()
     for seed in 0..400 do
         let note: LoopRules.Note = fun law _ _ -> fired.Add law |> ignore
-        randomLoop seed |> LoopRules.tidy note |> LoopRules.split note |> LoopRules.tidy note |> ignore
+        randomLoop seed |> LoopRules.tidy note |> HoistRules.split note |> LoopRules.tidy note |> ignore
     Assert.That(fired, Has.Count.GreaterThanOrEqualTo 7, String.Join("\n", fired))
 
 // ------------------------------------------------------------------------------------------------ recurrent networks
