@@ -212,8 +212,8 @@ type internal Runtime =
             let p = NativePtr.ofNativeInt<int> at
             NativePtr.set p target (NativePtr.get p source)
 
-    static member internal Reductions = [| Reduction.Sum; Reduction.Prod; Reduction.Max; Reduction.Min |]
-    static member internal Types = List.toArray DType.all
+    static member val internal Reductions = [| Reduction.Sum; Reduction.Prod; Reduction.Max; Reduction.Min |]
+    static member val internal Types = List.toArray DType.all
 
     /// The lanes of a row's fold: i with i + half, and so on down to lane 0.
     static member FoldLanes(at: nativeint, lanes: int, reduction: int, dtype: int) =
