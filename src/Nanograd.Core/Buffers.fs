@@ -2,7 +2,6 @@ namespace Nanograd
 
 open System
 open System.Collections.Generic
-open System.Runtime.InteropServices
 open System.Threading
 
 /// One piece of unmanaged memory, aligned to 64 bytes. Dropping it gives the memory back to the pool.
@@ -12,20 +11,61 @@ type internal Block(pointer: nativeint, bytes: int64, giveBack: Action<nativeint
     member _.Bytes = bytes
     override _.Finalize() = giveBack.Invoke(pointer, bytes)
 
-/// Memory for values. The garbage collector does not see it, so the pool counts what it hands out and asks for a collection when
-/// much was handed out since the last one; freed blocks are kept for reuse, because touching fresh pages is slow.
+/// One generation of the garbage collector, asked for dead blocks when fresh memory has cost as much as asking: so neither costs more
+/// than twice what it must. Where it finds nothing, patience grows.
+[<Sealed>]
+type private Collector(generation: int, milliseconds: float) =
+    let mutable owed = 0L // ticks that fresh memory was worth since the last collection
+    let mutable bytes = 0L // and how much it was
+    let mutable price = int64 (milliseconds * float Diagnostics.Stopwatch.Frequency / 1000.0)
+    let mutable patience = 1L
+
+    /// The most fresh memory between two collections, next to half of what is alive.
+    static member val Slack = 256L <<< 20
+
+    /// Somebody needs this much, and no free block fits. Is it time to collect?
+    member _.IsDue(size: int64, worth: int64, live: int64) =
+        owed <- owed + worth
+        bytes <- bytes + size
+        owed >= patience * price || bytes >= max Collector.Slack (live / 2L)
+
+    /// Collects, and says what it took.
+    member _.Collect() : int64 =
+        let start = Diagnostics.Stopwatch.GetTimestamp()
+        GC.Collect generation
+        GC.WaitForPendingFinalizers()
+        price <- Diagnostics.Stopwatch.GetTimestamp() - start
+        owed <- 0L
+        bytes <- 0L
+        price
+
+    member _.Found(found: bool) = patience <- if found then 1L else min 64L (2L * patience)
+
+/// Blocks of one size that wait for reuse.
+[<Sealed; AllowNullLiteral>]
+type private FreeBlocks(size: int64) =
+    member _.Size = size
+    member val Waiting = Stack<nativeint>()
+    /// When the last one was asked for, counted in requests.
+    member val Asked = 0L with get, set
+
+/// Memory for values. The garbage collector does not see it, so the pool asks for collections. Freed blocks are kept for reuse,
+/// because touching fresh pages is slow: a loop that drops its results soon runs in memory that is warm.
 [<RequireQualifiedAccess>]
 module Buffers =
-    let private free = Dictionary<int64, Stack<nativeint>>()
+    let private free = Dictionary<int64, FreeBlocks>()
     let private gate = obj ()
     let mutable private live = 0L // bytes inside blocks that somebody holds
     let mutable private kept = 0L // bytes waiting in `free`
-    let mutable private settled = 0L // live bytes after the last collection that the pool asked for
-    let mutable private handedOut = 0L // since the last collection that the pool asked for
     let mutable private peak = 0L
+    let mutable private requests = 0L
 
-    /// Blocks waiting for reuse hold at most this much; more is returned to the system.
-    let private keepLimit = 1L <<< 30
+    let private collecting = obj ()
+    /// Most dropped blocks are young. What got old needs a look through everything.
+    let private young = Collector(1, 0.2)
+    let private all = Collector(2, 5.0)
+    let mutable private asking = 0L // ticks spent on collections since the pool last grew instead
+    let mutable private handedOut = 0L // bytes since the last collection
 
     /// Sizes are rounded up to an eighth of their power of two, so that blocks fit again.
     let private sizeClass (bytes: int64) =
@@ -35,68 +75,111 @@ module Buffers =
             let step = (1L <<< (63 - Numerics.BitOperations.LeadingZeroCount(uint64 (bytes - 1L)))) / 8L |> max 64L
             (bytes + step - 1L) / step * step
 
-    let private giveBack =
-        Action<nativeint, int64>(fun pointer bytes ->
-            lock gate (fun () ->
-                live <- live - bytes
-                if kept + bytes > keepLimit then
-                    NativeMemory.AlignedFree(
-                        NativeInterop.NativePtr.toVoidPtr (NativeInterop.NativePtr.ofNativeInt<byte> pointer)
-                    )
-                else
-                    kept <- kept + bytes
-                    match free.TryGetValue bytes with
-                    | true, stack -> stack.Push pointer
-                    | _ ->
-                        let stack = Stack()
-                        stack.Push pointer
-                        free[bytes] <- stack))
+    /// Blocks waiting for reuse hold at most this much, or as much as was ever alive at once.
+    let private keepAtLeast = 1L <<< 30
 
-    let private collectIfDue bytes =
-        let due =
+    /// Returns blocks to the system until at most `limit` bytes wait, those first that nobody asked for in a long time.
+    let private trim (limit: int64) =
+        while kept > limit do
+            let oldest = free.Values |> Seq.filter (fun f -> f.Waiting.Count > 0) |> Seq.minBy (fun f -> f.Asked)
+            Pages.giveBack (oldest.Waiting.Pop()) oldest.Size
+            kept <- kept - oldest.Size
+
+    let private blocksOf (size: int64) =
+        match free.TryGetValue size with
+        | true, f -> f
+        | _ ->
+            let f = FreeBlocks size
+            free[size] <- f
+            f
+
+    let private giveBack =
+        Action<nativeint, int64>(fun pointer size ->
             lock gate (fun () ->
-                handedOut <- handedOut + bytes
-                let due = handedOut > max (256L <<< 20) settled
-                if due then handedOut <- 0L
-                due)
-        if due then
-            // Most dropped blocks are young; if hardly any were, the old ones are looked through too.
-            let before = lock gate (fun () -> live)
-            GC.Collect 1
-            GC.WaitForPendingFinalizers()
-            if lock gate (fun () -> live > before / 2L && live > 2L * settled + (256L <<< 20)) then
+                live <- live - size
+                kept <- kept + size
+                (blocksOf size).Waiting.Push pointer
+                trim (max keepAtLeast peak)))
+
+    /// A free block of this size or a little more, or null.
+    let private reuse (size: int64) : Block =
+        lock gate (fun () ->
+            requests <- requests + 1L
+            let mutable result: Block = null
+            let mutable candidate = size
+            while isNull result && candidate <= size + size / 4L do
+                match free.TryGetValue candidate with
+                | true, f ->
+                    f.Asked <- requests
+                    if f.Waiting.Count > 0 then
+                        kept <- kept - candidate
+                        live <- live + candidate
+                        peak <- max peak live
+                        handedOut <- handedOut + candidate
+                        result <- Block(f.Waiting.Pop(), candidate, giveBack)
+                | _ -> ()
+                candidate <- sizeClass (candidate + 1L)
+            result)
+
+    /// What it costs to fill fresh memory for the first time, roughly, in ticks.
+    let private worth (size: int64) = size * Diagnostics.Stopwatch.Frequency / 1_000_000_000L
+
+    /// Looks for dead blocks of this size, if that is likely to be cheaper than fresh memory.
+    let private reclaim (size: int64) : Block =
+        let worth = worth size
+        // Many collections for few blocks: one block more makes them rarer.
+        if asking > worth && handedOut < Collector.Slack then
+            asking <- 0L
+            null
+        else
+            let ask (c: Collector) =
+                if c.IsDue(size, worth, live) then
+                    asking <- asking + c.Collect()
+                    handedOut <- 0L
+                    let found = reuse size
+                    c.Found(not (isNull found))
+                    found
+                else
+                    null
+            match ask young with
+            | null -> ask all
+            | found -> found
+
+    let private fresh (size: int64) : Block =
+        let pointer =
+            try
+                Pages.take size
+            with :? OutOfMemoryException ->
                 GC.Collect()
                 GC.WaitForPendingFinalizers()
-            lock gate (fun () -> settled <- live)
-
-    /// An uninitialised block of at least `bytes` bytes.
-    let internal block (bytes: int64) : Block =
-        let size = sizeClass (bytes + 64L) // vector loads may read, and ignore, up to 64 bytes past the end
-        collectIfDue size
-        let reused =
-            lock gate (fun () ->
-                live <- live + size
-                peak <- max peak live
-                match free.TryGetValue size with
-                | true, stack when stack.Count > 0 ->
-                    kept <- kept - size
-                    stack.Pop()
-                | _ -> 0n)
-        let pointer =
-            if reused <> 0n then
-                reused
-            else
+                lock gate (fun () -> trim 0L)
                 try
-                    NativeInterop.NativePtr.toNativeInt (
-                        NativeInterop.NativePtr.ofVoidPtr<byte>(NativeMemory.AlignedAlloc(unativeint size, 64un))
-                    )
+                    Pages.take size
                 with :? OutOfMemoryException ->
-                    lock gate (fun () -> live <- live - size)
                     raise (
                         OutOfMemoryException
                             $"Nanograd needs {size} more bytes for a value and the system has none; live values hold {live} bytes."
                     )
+        lock gate (fun () ->
+            live <- live + size
+            peak <- max peak live
+            handedOut <- handedOut + size)
         Block(pointer, size, giveBack)
+
+    /// An uninitialised block of at least `bytes` bytes.
+    let internal block (bytes: int64) : Block =
+        let size = sizeClass (bytes + 64L) // vector loads may read, and ignore, up to 64 bytes past the end
+        match reuse size with
+        | null ->
+            // One thread at a time asks; others, and finalizers that compute something, take fresh memory meanwhile.
+            let mutable found: Block = null
+            if Monitor.TryEnter collecting then
+                try
+                    found <- reclaim size
+                finally
+                    Monitor.Exit collecting
+            if isNull found then fresh size else found
+        | found -> found
 
     /// Uninitialised memory for `length` elements. Whoever asks fills it before anybody else sees it.
     let allocate (dtype: DType) (length: int) =

@@ -67,3 +67,43 @@ let ``a tensor keeps its memory while it is in use`` () =
     GC.Collect()
     GC.WaitForPendingFinalizers()
     kept |> Array.iteri (fun i t -> Assert.That(item (mean t), Is.EqualTo(float (i + 1))))
+
+/// Pages that this process touched for the first time.
+let private firstTouches () =
+    let stat = IO.File.ReadAllText "/proc/self/stat"
+    int64 (stat.Substring(stat.LastIndexOf ')' + 2).Split ' ').[7]
+
+[<MethodImpl(MethodImplOptions.NoInlining)>]
+let private drop (f: Tensor -> Tensor) (x: Tensor) = f x |> ignore
+
+[<TestCase(16)>]
+[<TestCase(300)>]
+[<TestCase(4096)>]
+let ``a loop that drops its results runs in memory that it used before`` kilobytes =
+    let x = eval (zeros [| kilobytes * 256 |])
+    let f = jit (fun (x: Tensor) -> x + 1.0)
+    let calls = 200_000 / kilobytes
+    for _ in 1..calls do
+        drop f x
+    let struct (before, _) = Buffers.usage ()
+    let mutable most = 0L
+    let touched = if OperatingSystem.IsLinux() then firstTouches () else 0L
+    for _ in 1..calls do
+        drop f x
+        let struct (live, _) = Buffers.usage ()
+        most <- max most (live - before)
+    Assert.That(most, Is.LessThan(256L <<< 20), "dropped results that nobody has collected")
+    if OperatingSystem.IsLinux() then
+        let results = int64 calls * int64 kilobytes / 4L
+        Assert.That(firstTouches () - touched, Is.LessThan(results / 5L), $"of {results} pages of results")
+
+[<Test>]
+let ``a loop that drops large results stays small`` () =
+    let x = eval (zeros [| 16 <<< 20 |])
+    let f = jit (fun (x: Tensor) -> x + 1.0)
+    drop f x
+    let struct (before, _) = Buffers.usage ()
+    for _ in 1..40 do
+        drop f x
+        let struct (live, _) = Buffers.usage ()
+        Assert.That(live - before, Is.LessThan(512L <<< 20), "one result of 64 MB is needed at a time")
