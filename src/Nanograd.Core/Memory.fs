@@ -132,63 +132,14 @@ module MemoryPlan =
             | Place.Output _
             | Place.Input _
             | Place.Temporary -> ())
-        // The arena: at each kernel, new buffers take the best fitting hole; buffers of the past leave holes, which merge.
-        let holes = SortedDictionary<int64, int64>() // offset -> length
-        let mutable size = 0L
-        let release offset length =
-            let mutable offset, length = offset, length
-            let before = holes |> Seq.tryFind (fun h -> h.Key + h.Value = offset)
-            match before with
-            | Some h ->
-                holes.Remove h.Key |> ignore
-                offset <- h.Key
-                length <- length + h.Value
-            | None -> ()
-            match holes.TryGetValue(offset + length) with
-            | true, next ->
-                holes.Remove(offset + length) |> ignore
-                length <- length + next
-            | _ -> ()
-            holes[offset] <- length
-        let take length =
-            let fit = holes |> Seq.filter (fun h -> h.Value >= length) |> Seq.sortBy (fun h -> h.Value) |> Seq.tryHead
-            match fit with
-            | Some h ->
-                holes.Remove h.Key |> ignore
-                if h.Value > length then holes[h.Key + length] <- h.Value - length
-                h.Key
-            | None ->
-                // A hole at the very end grows.
-                match holes |> Seq.tryFind (fun h -> h.Key + h.Value = size) with
-                | Some h ->
-                    holes.Remove h.Key |> ignore
-                    size <- h.Key + length
-                    h.Key
-                | None ->
-                    size <- size + length
-                    size - length
-        let starting, ending = Dictionary<int, List<int>>(), Dictionary<int, List<int>>()
-        let note (table: Dictionary<int, List<int>>) k b =
-            if not (table.ContainsKey k) then table[k] <- List()
-            table[k].Add b
-        homes
-        |> Array.iteri (fun b home ->
-            if home = Home.Nowhere && state[b] = b && last[b] >= 0 && first[b] <> Int32.MaxValue then
-                note starting first[b] b
-                note ending last[b] b)
-        for k in 0 .. plan.Kernels.Length - 1 do
-            match starting.TryGetValue k with
-            | true, list ->
-                for b in list do
-                    homes[b] <- Home.Arena(take (align (bytes plan.Buffers[b])))
-            | _ -> ()
-            match ending.TryGetValue k with
-            | true, list ->
-                for b in list do
-                    match homes[b] with
-                    | Home.Arena offset -> release offset (align (bytes plan.Buffers[b]))
-                    | _ -> ()
-            | _ -> ()
+        let tenants =
+            [| for b in 0 .. count - 1 do
+                   if homes[b] = Home.Nowhere && state[b] = b && last[b] >= 0 && first[b] <> Int32.MaxValue then b |]
+        let struct (offsets, size) =
+            tenants
+            |> Array.map (fun b -> { Bytes = align (bytes plan.Buffers[b]); First = first[b]; Last = last[b] })
+            |> Arena.place
+        Array.iter2 (fun b offset -> homes[b] <- Home.Arena offset) tenants offsets
         for b in 0 .. count - 1 do
             if homes[b] = Home.Nowhere && state[b] <> b then
                 homes[b] <-
