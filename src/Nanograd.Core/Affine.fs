@@ -166,3 +166,11 @@ module Form =
             | Movement.Concat _
             | Movement.Fold _ -> false
         | _ -> false
+
+    /// The expression that a chain of views reads, and the chain from the reader's side.
+    let source (t: Tensor) : Tensor * Tensor list =
+        let mutable s, chain = t, []
+        while isView s do
+            chain <- s :: chain
+            s <- s.Inputs[0]
+        s, List.rev chain

@@ -4,7 +4,7 @@ open System
 open System.Collections.Generic
 
 /// A plan in the making: its buffers, where every expression lives, and the kernels so far.
-type internal Planner(inputs: Tensor[], isFree: HashSet<Hash>) =
+type internal Planner(inputs: Tensor[], isFree: HashSet<Hash>, again: HashSet<Hash>) =
     let buffers, kernels = List<PlanBuffer>(), List<Kernel>()
     let home = Dictionary<Hash, int>() // where a stored expression lives
     let contents = Dictionary<struct (int * string), Tensor>()
@@ -64,7 +64,7 @@ type internal Planner(inputs: Tensor[], isFree: HashSet<Hash>) =
     member p.Nest
         (kind, extents: int[], fixedAxes, computes: HashSet<Hash>, build: NestBuilder -> int[] -> Form -> unit, label)
         =
-        let mayCompute (t: Tensor) = computes.Contains t.Hash || isFreeOf t || Form.isView t
+        let mayCompute (t: Tensor) = computes.Contains t.Hash || again.Contains t.Hash || isFreeOf t || Form.isView t
         let rec attempt (extents: int[]) (whole: Form) tries : Loop =
             if tries > 200 then invalidOp $"lower: {label} keeps asking for other loops (this is a mistake in Nanograd)"
             let b = NestBuilder(kind, extents, fixedAxes, memory, mayCompute)

@@ -138,7 +138,7 @@ module Lower =
 
     /// The buffer of a result of the program: its own, so that nobody else writes or shares it.
     let private result (p: Planner) (t: Tensor) (index: int) =
-        let s, chain = Schedule.source t
+        let s, chain = Form.source t
         let plain =
             chain
             |> List.forall (fun v ->
@@ -190,7 +190,7 @@ module Lower =
                 let body = LoopKernel.body (planWith bodies) s
                 bodies[key] <- body
                 body
-        let planner = Planner(inputs, isFree)
+        let planner = Planner(inputs, isFree, schedule.Again)
         for work in schedule.Works do
             match work with
             | Work.Rows(members, length) -> rows planner schedule.Stored members length

@@ -14,7 +14,13 @@ type Work =
 
 /// What is computed together, in order, and which expressions need memory of their own.
 [<NoComparison>]
-type Schedule = { Works: Work[]; Stored: HashSet<Hash> }
+type Schedule =
+    {
+        Works: Work[]
+        Stored: HashSet<Hash>
+        /// Expressions that other kernels than their own compute again.
+        Again: HashSet<Hash>
+    }
 
 /// Deciding which primitives share a kernel. An elementwise expression joins the kernel of an operand when both run over the same
 /// elements in the same order; a reduction over rows joins too, and what uses its result row by row follows it into the same kernel:
@@ -73,14 +79,6 @@ module Schedule =
                 | _ -> Form.isView t && result.Contains t.Inputs[0].Hash
             if isFree then result.Add t.Hash |> ignore
         result
-
-    /// The expression that a chain of views reads, and the chain from the reader's side.
-    let source (t: Tensor) =
-        let mutable s, chain = t, []
-        while Form.isView s do
-            chain <- s :: chain
-            s <- s.Inputs[0]
-        s, List.rev chain
 
     /// A set of small numbers, as bits: kernels ask often, and in large programs there are thousands of them.
     type private Numbers() =
@@ -197,7 +195,7 @@ module Schedule =
             t.Inputs
             |> Array.filter (fun i -> not (isFree.Contains i.Hash))
             |> Array.collect (fun i ->
-                let s, chain = source i
+                let s, chain = Form.source i
                 if taken.Contains s.Hash then
                     operands s
                 else
@@ -416,6 +414,12 @@ module Schedule =
         visit reduction.Inputs[0]
         absorbed.ToArray()
 
+    /// How many columns a reduction leaves side by side.
+    let private innerOf (t: Tensor) =
+        match t.Op with
+        | Op.Reduce(_, axes) -> Shape.count t.Inputs[0].Shape[axes[axes.Length - 1] + 1 ..]
+        | _ -> 0
+
     /// Which expressions of `outputs` are computed together, in an order that respects what needs what. `order` is their topological order,
     /// `isFree` what needs no kernel.
     let make (order: Tensor[]) (isFree: HashSet<Hash>) (outputs: Tensor[]) : Schedule =
@@ -431,7 +435,7 @@ module Schedule =
                 users[t.Hash] <- List()
                 for i in t.Inputs do
                     users[i.Hash].Add t
-        let outputSources = HashSet<Hash>(outputs |> Seq.map (fun o -> (fst (source o)).Hash))
+        let outputSources = HashSet<Hash>(outputs |> Seq.map (fun o -> (fst (Form.source o)).Hash))
         // Reductions of columns take their private producers before anybody else can.
         let columns = Dictionary<Hash, Tensor[]>()
         for t in order do
@@ -471,24 +475,38 @@ module Schedule =
             match b.GroupOf.TryGetValue t.Hash with
             | true, g -> workOf[g]
             | _ -> -1
+        let gathered =
+            works
+            |> Seq.map (fun (_, members, work) ->
+                { Members = members
+                  Cost = Array.sumBy cost members
+                  Walk =
+                    match work with
+                    | Work.Rows(_, length) -> Walk.Rows length
+                    | Work.Columns(t, _) -> Walk.Columns(innerOf t)
+                    | Work.Single _ -> Walk.Own })
+            |> Seq.toArray
+        let again = Recompute.choose gathered owner isFree outputSources
         // The sources that each kernel reads from others: those are stored.
         let stored = HashSet<Hash>()
         let needs = works |> Seq.map (fun _ -> HashSet<int>()) |> Seq.toArray
-        works
-        |> Seq.iteri (fun w (_, members, _) ->
-            for m in members do
-                for i in m.Inputs do
-                    let s, _ = source i
-                    let s =
-                        match s.Op with
-                        | Op.Item _ -> s.Inputs[0]
-                        | _ -> s
-                    let other = owner s
-                    if other >= 0 && other <> w then
+        let rec reads (w: int) (seen: HashSet<Hash>) (m: Tensor) =
+            for i in m.Inputs do
+                let s, _ = Form.source i
+                let s =
+                    match s.Op with
+                    | Op.Item _ -> s.Inputs[0]
+                    | _ -> s
+                let other = owner s
+                if other >= 0 && other <> w then
+                    if not (again.Contains s.Hash) then
                         stored.Add s.Hash |> ignore
-                        needs[w].Add other |> ignore)
+                        needs[w].Add other |> ignore
+                    elif seen.Add s.Hash then
+                        reads w seen s
+        works |> Seq.iteri (fun w (_, members, _) -> Array.iter (reads w (HashSet())) members)
         for o in outputs do
-            stored.Add((fst (source o)).Hash) |> ignore
+            stored.Add((fst (Form.source o)).Hash) |> ignore
         // Kahn's order, the earliest expression first.
         let remaining = needs |> Array.map (fun n -> n.Count)
         let waiting = works |> Seq.map (fun _ -> List<int>()) |> Seq.toArray
@@ -509,4 +527,4 @@ module Schedule =
                 if remaining[later] = 0 then ready.Enqueue(later, key later)
         if sorted.Count <> works.Count then
             invalidOp "schedule: kernels wait for each other (this is a mistake in Nanograd; please report the program)"
-        { Works = sorted.ToArray(); Stored = stored }
+        { Works = sorted.ToArray(); Stored = stored; Again = again }
