@@ -90,15 +90,21 @@ type Loop =
     }
 
 /// A matrix product: result[b, m, n] = sum over k of left[b, m, k] * right[b, k, n], operands addressed by offset tables (in elements).
+[<NoComparison>]
 type Product =
-    { DType: DType
-      Left: int
-      Right: int
-      Result: int
-      LeftOffsets: int[][] // batch, m, k
-      RightOffsets: int[][] // batch, k, n
-      ResultOffsets: int[][] // batch, m, n
-      Label: string }
+    {
+        DType: DType
+        Left: int
+        Right: int
+        Result: int
+        LeftOffsets: int[][] // batch, m, k
+        RightOffsets: int[][] // batch, k, n
+        ResultOffsets: int[][] // batch, m, n
+        /// What becomes of each part of the result while it is in cache: a loop over three axes whose row-major index is the place
+        /// in the result. It reads the part in Result, where it may leave one of its own results instead.
+        Epilogue: Loop voption
+        Label: string
+    }
 
 /// Where the elements of a buffer come from or go to.
 [<RequireQualifiedAccess>]
@@ -278,17 +284,22 @@ module Kernel =
         | Term.Select(a, b, c)
         | Term.RandomBits(a, b, c) -> [| a; b; c |]
 
+    let private having (access: Access) (l: Loop) =
+        Array.zip l.Nest.Arguments l.Operands
+        |> Array.filter (fun (a, _) -> a.Access = access)
+        |> Array.map (fun (_, o) -> o.Buffer)
+        |> Array.distinct
+
     /// Buffers that a kernel reads and writes.
     let touches (k: Kernel) : struct (int[] * int[]) =
         match k with
-        | Kernel.Loop l ->
-            let having access =
-                Array.zip l.Nest.Arguments l.Operands
-                |> Array.filter (fun (a, _) -> a.Access = access)
-                |> Array.map (fun (_, o) -> o.Buffer)
-                |> Array.distinct
-            struct (having Access.Read, having Access.Write)
-        | Kernel.Product p -> struct ([| p.Left; p.Right |], [| p.Result |])
+        | Kernel.Loop l -> struct (having Access.Read l, having Access.Write l)
+        | Kernel.Product p ->
+            let reads, writes =
+                match p.Epilogue with
+                | ValueSome l -> having Access.Read l |> Array.filter ((<>) p.Result), having Access.Write l
+                | ValueNone -> [||], [||]
+            struct (Array.append [| p.Left; p.Right |] reads, Array.distinct (Array.append [| p.Result |] writes))
         | Kernel.Lines l -> struct ([| l.Source |], l.Results)
         | Kernel.Fold f -> struct ([| f.Source |], [| f.Result |])
         | Kernel.Check c -> struct ([| c.Indices |], [||])
@@ -390,18 +401,25 @@ module Kernel =
 
     let private showScratch (b: int) = if b < 0 then "none" else $"b{b}"
 
+    let private showLoop (l: Loop) =
+        let operand i (o: Operand) = $"{i}:b{o.Buffer}+{o.Form.Offset}{Shape.show o.Form.Strides}"
+        $"loop {Shape.show l.Extents} {l.Label}: "
+        + String.Join(" ", Array.mapi operand l.Operands)
+        + "\n"
+        + showNest l.Nest
+
     /// A kernel with what it runs on, in one line and (loops) its code below.
     let rec show (k: Kernel) =
         match k with
-        | Kernel.Loop l ->
-            let operand i (o: Operand) = $"{i}:b{o.Buffer}+{o.Form.Offset}{Shape.show o.Form.Strides}"
-            $"loop {Shape.show l.Extents} {l.Label}: "
-            + String.Join(" ", Array.mapi operand l.Operands)
-            + "\n"
-            + showNest l.Nest
+        | Kernel.Loop l -> showLoop l
         | Kernel.Product p ->
             let size (t: int[][]) = Shape.show (t |> Array.map Array.length)
+            let epilogue =
+                match p.Epilogue with
+                | ValueSome l -> $"  then, part by part, {showLoop l}"
+                | ValueNone -> ""
             $"product b{p.Result}{size p.ResultOffsets} = b{p.Left}{size p.LeftOffsets} x b{p.Right}{size p.RightOffsets}: {p.Label}\n"
+            + epilogue
         | Kernel.Lines l ->
             $"lines b{Shape.show l.Results} = {LineWork.name l.Work} b{l.Source}{Shape.show [| l.Outer; l.Length; l.Inner |]} {l.DType}\n"
         | Kernel.Fold f ->

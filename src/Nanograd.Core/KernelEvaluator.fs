@@ -95,6 +95,25 @@ module KernelEvaluator =
                                 z[start + row + column] <- Sums.contract n p.LeftOffsets[2].Length left right)))
                     z }
 
+    /// The places of the result that a product writes.
+    let private written (p: Product) : int[] =
+        Array.fold
+            (fun (at: int[]) (table: int[]) -> Array.collect (fun o -> Array.map ((+) o) table) at)
+            [| 0 |]
+            p.ResultOffsets
+
+    /// Runs a loop, or the steps of it whose row-major numbers are given.
+    let private loop (l: Loop) (steps: int[] option) (buffers: Array[]) =
+        let computed = values l buffers
+        for struct (a, v) in l.Nest.Stores do
+            let dtype, b = l.Nest.Arguments[a].DType, l.Operands[a].Buffer
+            let places = positions l.Extents l.Operands[a].Form
+            let places, results =
+                match steps with
+                | None -> places, computed[v]
+                | Some some -> some |> Array.map (fun s -> places[s]), Elements.pick dtype computed[v] some
+            buffers[b] <- Elements.put dtype buffers[b] places results
+
     let private lines (l: Lines) (x: Array) : Array[] =
         let shape = [| l.Outer; l.Length; l.Inner |]
         match l.Work with
@@ -133,17 +152,12 @@ module KernelEvaluator =
                 | Place.Temporary -> empty b.DType b.Length)
         for kernel in plan.Kernels do
             match kernel with
-            | Kernel.Loop l ->
-                let computed = values l buffers
-                for struct (a, v) in l.Nest.Stores do
-                    let b = l.Operands[a].Buffer
-                    buffers[b] <-
-                        Elements.put
-                            l.Nest.Arguments[a].DType
-                            buffers[b]
-                            (positions l.Extents l.Operands[a].Form)
-                            computed[v]
-            | Kernel.Product p -> buffers[p.Result] <- product p buffers
+            | Kernel.Loop l -> loop l None buffers
+            | Kernel.Product p ->
+                buffers[p.Result] <- product p buffers
+                match p.Epilogue with
+                | ValueSome l -> loop l (Some(written p)) buffers
+                | ValueNone -> ()
             | Kernel.Lines l -> Array.iter2 (fun b x -> buffers[b] <- x) l.Results (lines l buffers[l.Source])
             | Kernel.Fold f -> buffers[f.Result] <- fold f buffers[f.Source]
             | Kernel.Check c ->

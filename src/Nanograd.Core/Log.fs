@@ -64,7 +64,8 @@ module internal Log =
             match w with
             | Work.Rows(members, length) -> $"    rows of {length}: {names members}\n"
             | Work.Columns(t, members) -> $"    columns: {names (Array.append members [| t |])}\n"
-            | Work.Single t -> $"    single: {Print.name t} {Shape.describe t}\n")
+            | Work.Single t -> $"    single: {Print.name t} {Shape.describe t}\n"
+            | Work.Finished(t, members, _) -> $"    {Print.name t} {Shape.describe t}, then: {names members}\n")
         |> String.concat ""
 
     /// Tells how a program came about. Gives its number.

@@ -176,6 +176,7 @@ module internal LowerConv =
         (c: Convolution)
         (t: Tensor)
         (target: int)
+        (epilogue: Loop voption)
         (x: Located)
         (origin: int)
         (phases: Phase[])
@@ -237,17 +238,25 @@ module internal LowerConv =
                         [| sum (steps c.Groups (outputs * own[1])) (fun a -> a.InResult) batches
                            steps outputs own[1]
                            sums (columns |> Array.map (fun a -> a.InResult)) |]
+                      Epilogue = epilogue
                       Label = $"conv {Shape.describe t.Inputs[0]} * {Shape.describe t.Inputs[1]}" }
             )
 
-    /// Adds the products of a convolution.
-    let add (p: Planner) (c: Convolution) (t: Tensor) =
+    let private phasesOf (c: Convolution) (t: Tensor) =
+        Array.init c.Strides.Length (fun i -> phases c i t.Inputs[1].Shape[i + 2] t.Shape[i + 2])
+
+    let private hasTaps (t: Tensor) (f: Phase[]) =
+        t.Inputs[1].Shape[1] > 0 && t.Inputs[0].Rank >= 2 && Array.forall (fun f -> f.Taps > 0) f
+
+    /// Is every element of the result the sum of some products? With dilation, some may be zero for want of any.
+    let isWhole (c: Convolution) (t: Tensor) : bool = choices (phasesOf c t) |> Array.forall (hasTaps t)
+
+    /// Adds the products of a convolution, which go to the buffer `target` and through an epilogue if there is one.
+    let add (p: Planner) (c: Convolution) (t: Tensor) (target: int) (epilogue: Loop voption) =
         let x, w = t.Inputs[0], t.Inputs[1]
-        let target = p.Temporary t
-        let phases = Array.init c.Strides.Length (fun i -> phases c i w.Shape[i + 2] t.Shape[i + 2])
+        let phases = phasesOf c t
         let combinations = choices phases
-        let meets = w.Shape[1] > 0 && x.Rank >= 2
-        let hasTaps (f: Phase[]) = meets && Array.forall (fun f -> f.Taps > 0) f
+        let hasTaps = hasTaps t
         if t.Count > 0 then
             if not (Array.forall hasTaps combinations) then
                 p.Place(
@@ -264,4 +273,4 @@ module internal LowerConv =
                 let located = if isInside then locate p x 1 w.Shape[1] else padded p t x low high w.Shape[1]
                 let origin = Array.fold2 (fun at l s -> at + l * s) 0 low located.Strides
                 for f in some do
-                    products p c t target located origin f
+                    products p c t target epilogue located origin f

@@ -3,7 +3,7 @@ namespace Nanograd
 /// The primitives that have a kernel to themselves.
 [<RequireQualifiedAccess>]
 module internal OwnKernels =
-    let private product (p: Planner) (t: Tensor) (d: Contraction) =
+    let private product (p: Planner) (t: Tensor) (d: Contraction) (target: int) (epilogue: Loop voption) =
         let x, y = t.Inputs[0], t.Inputs[1]
         let free (t: Tensor) batch sum =
             [| 0 .. t.Rank - 1 |] |> Array.filter (fun a -> not (Array.contains a batch || Array.contains a sum))
@@ -13,7 +13,6 @@ module internal OwnKernels =
         let right, rightTables = p.Offsets y
         // A table's start offset sits in axis 0 and must count once, whichever group of axes that axis belongs to.
         let m, n = free x d.LeftBatch d.LeftSum, free y d.RightBatch d.RightSum
-        let target = p.Temporary t
         let own = Array.map2 (fun s e -> Array.init e (fun i -> i * s)) (Shape.strides t.Shape) t.Shape
         let batch = d.LeftBatch.Length
         if t.Count > 0 then
@@ -30,6 +29,7 @@ module internal OwnKernels =
                         [| sums [| 0 .. batch - 1 |] own
                            sums [| batch .. batch + m.Length - 1 |] own
                            sums [| batch + m.Length .. t.Rank - 1 |] own |]
+                      Epilogue = epilogue
                       Label = Shape.describe x + " . " + Shape.describe y }
             )
 
@@ -106,11 +106,32 @@ module internal OwnKernels =
                   Box = box.Shape }
         )
 
+    /// The axes of an epilogue over the elements of a product: those of the product, as its parts are ranges of them. None where parts
+    /// of the result come from elsewhere.
+    let parts (t: Tensor) : int[] option =
+        match t.Op with
+        | Op.Dot d ->
+            let batch = d.LeftBatch.Length
+            let rows = t.Inputs[0].Rank - batch - d.LeftSum.Length
+            Some
+                [| Shape.count t.Shape[.. batch - 1]
+                   Shape.count t.Shape[batch .. batch + rows - 1]
+                   Shape.count t.Shape[batch + rows ..] |]
+        | Op.Conv c when LowerConv.isWhole c t -> Some [| t.Shape[0]; t.Shape[1]; Shape.count t.Shape[2..] |]
+        | _ -> None
+
+    /// Adds a product or convolution whose result goes to `target` and through an epilogue.
+    let addFinished (p: Planner) (t: Tensor) (target: int) (epilogue: Loop) =
+        match t.Op with
+        | Op.Dot d -> product p t d target (ValueSome epilogue)
+        | Op.Conv c -> LowerConv.add p c t target (ValueSome epilogue)
+        | _ -> invalidArg "t" "not a product"
+
     /// Adds the kernels of one such expression, whose operands are in memory. `bodyOf` lowers the bodies of loops.
     let add (p: Planner) (bodyOf: Scan -> LoopKernel.Body) (t: Tensor) =
         match t.Op with
         | Op.Scan s -> LoopKernel.add p t s (bodyOf s)
-        | Op.Dot d -> product p t d
+        | Op.Dot d -> product p t d (p.Temporary t) ValueNone
         | Op.Movement(Movement.Concat axis) ->
             let target = p.Temporary t
             let mutable at = 0
@@ -119,7 +140,7 @@ module internal OwnKernels =
                 p.Place(x, target, t.Shape, low, Array.create t.Rank 1)
                 at <- at + x.Shape[axis]
         | Op.Movement(Movement.Pad _) -> p.Padded t |> ignore
-        | Op.Conv c -> LowerConv.add p c t
+        | Op.Conv c -> LowerConv.add p c t (p.Temporary t) ValueNone
         | Op.Indexing(Indexing.ScatterAdd(axis, batch)) -> scatter p t axis batch
         | Op.Indexing Indexing.DynamicUpdate -> update p t
         | Op.Movement(Movement.Fold(w, length)) -> fold p t w length

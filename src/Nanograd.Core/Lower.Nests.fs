@@ -194,8 +194,25 @@ type internal NestBuilder(kind: NestKind, extents: int[], fixedAxes: int, memory
     member _.Store(value: int, buffer: int, f: Form) =
         stores.Add(struct (access values[value].DType Access.Write buffer f, value))
 
+    member private _.Loop(extents: int[], forms: Form[], label: string) : Loop =
+        { Nest =
+            { Kind = kind
+              Arguments = arguments.ToArray()
+              Scalars = scalars |> Seq.map (fun c -> c.DType) |> Seq.toArray
+              Values = values.ToArray()
+              Stores = stores.ToArray() }
+          Extents = extents
+          Operands = Seq.map2 (fun (o: Operand) f -> { o with Form = f }) operands forms |> Seq.toArray
+          Scalars = scalars.ToArray()
+          Checks = checks.ToArray()
+          Label = label }
+
+    /// The finished loop over the axes as they are.
+    member b.FinishAsIs(label: string) : Loop =
+        b.Loop(extents, operands |> Seq.map (fun o -> o.Form) |> Seq.toArray, label)
+
     /// The finished loop, its axes merged wherever every access allows it.
-    member _.Finish(label: string) : Loop =
+    member b.Finish(label: string) : Loop =
         let rec join (extents: int[]) (forms: Form[]) d =
             let keep = if kind = NestKind.Columns then 2 else (if fixedAxes > 0 then 1 else 0)
             if d < 1 then
@@ -223,18 +240,7 @@ type internal NestBuilder(kind: NestKind, extents: int[], fixedAxes: int, memory
             else
                 join extents forms (d - 1)
         let extents, forms = join extents (operands |> Seq.map (fun o -> o.Form) |> Seq.toArray) last
-        let nest =
-            { Kind = kind
-              Arguments = arguments.ToArray()
-              Scalars = scalars |> Seq.map (fun c -> c.DType) |> Seq.toArray
-              Values = values.ToArray()
-              Stores = stores.ToArray() }
-        { Nest = nest
-          Extents = extents
-          Operands = Seq.map2 (fun (o: Operand) f -> { o with Form = f }) operands forms |> Seq.toArray
-          Scalars = scalars.ToArray()
-          Checks = checks.ToArray()
-          Label = label }
+        b.Loop(extents, forms, label)
 
 /// The order of loops.
 [<RequireQualifiedAccess>]

@@ -97,6 +97,28 @@ type internal Planner(inputs: Tensor[], isFree: HashSet<Hash>, again: HashSet<Ha
                 | _ -> loop
             kernels.Add(Kernel.Loop loop)
 
+    /// A nest over exactly these loops, for parts of `awaited`, which is not in memory before. None where a view asks for other loops.
+    member p.NestOverParts
+        (extents: int[], awaited: Tensor, computes: HashSet<Hash>, build: NestBuilder -> Form -> unit, label: string)
+        : Loop option =
+        let mayCompute (t: Tensor) = computes.Contains t.Hash || again.Contains t.Hash || isFreeOf t || Form.isView t
+        let rec attempt tries : Loop option =
+            let b = NestBuilder(NestKind.Rows, extents, 0, memory, mayCompute)
+            let missing =
+                try
+                    build b (Form.identity extents)
+                    ValueNone
+                with
+                | SplitAxis _ -> ValueSome awaited
+                | NeedsCopy t -> ValueSome t
+            match missing with
+            | ValueNone -> Some(b.FinishAsIs label)
+            | ValueSome t when tries > 20 || (fst (Form.source t)).Hash = awaited.Hash -> None
+            | ValueSome t ->
+                p.Realise t |> ignore
+                attempt (tries + 1)
+        attempt 0
+
     /// A buffer with the elements of `t` in row-major order.
     member p.Realise(t: Tensor) : int =
         match underReshapes t with

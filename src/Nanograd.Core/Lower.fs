@@ -80,7 +80,18 @@ module Lower =
 
     // ---- kernels of many expressions
 
-    let private rows (p: Planner) (stored: HashSet<Hash>) (members: Tensor[]) (rowLength: int) =
+    let private hashes (members: Tensor[]) = HashSet<Hash>(members |> Seq.map (fun m -> m.Hash))
+
+    /// What the members of a kernel leave in memory, each in a buffer of its own.
+    let private targetsOf (p: Planner) (stored: HashSet<Hash>) (members: Tensor[]) =
+        members
+        |> Array.filter (fun m -> stored.Contains m.Hash)
+        |> Array.map (fun m -> m, p.NewBuffer(m.DType, m.Count, Place.Temporary))
+
+    let private labelOf (members: Tensor[]) =
+        String.Join(" ", members |> Seq.map Print.name |> Seq.truncate 6) + (if members.Length > 6 then " ..." else "")
+
+    let private rows (p: Planner) (targets: (Tensor * int)[]) (members: Tensor[]) (rowLength: int) =
         let elements =
             members
             |> Array.map (fun m ->
@@ -90,9 +101,6 @@ module Lower =
             |> Array.max
         let r = max 1 rowLength
         let extents = if r > 1 then [| elements / r; r |] else [| elements |]
-        let computes = HashSet<Hash>(members |> Seq.map (fun m -> m.Hash))
-        let wanted = members |> Array.filter (fun m -> stored.Contains m.Hash)
-        let targets = wanted |> Array.map (fun m -> m, p.NewBuffer(m.DType, m.Count, Place.Temporary))
         let build (b: NestBuilder) (extents: int[]) (whole: Form) =
             for m, target in targets do
                 let perRow = r > 1 && m.Count * r = elements
@@ -105,12 +113,35 @@ module Lower =
                         whole
                 b.Store(b.Lower(m, f), target, f)
         if targets.Length > 0 then
-            let label =
-                String.Join(" ", members |> Seq.map Print.name |> Seq.truncate 6)
-                + (if members.Length > 6 then " ..." else "")
-            p.Nest(NestKind.Rows, extents, (if r > 1 then 1 else 0), computes, build, label)
+            p.Nest(NestKind.Rows, extents, (if r > 1 then 1 else 0), hashes members, build, labelOf members)
         for m, target in targets do
             p.Keep(m, target)
+
+    /// A product whose parts go through elementwise expressions; where views or dilations forbid that, one after the other. The product
+    /// itself is not kept if nobody else reads it: its place becomes that of a result.
+    let private finished (p: Planner) (stored: HashSet<Hash>) (t: Tensor) (members: Tensor[]) isKept addProduct =
+        let targets = targetsOf p stored members
+        let inPlace = targets |> Array.tryFind (fun (m, _) -> not isKept && m.DType = t.DType)
+        let home =
+            match inPlace with
+            | Some(_, target) -> target
+            | None -> p.NewBuffer(t.DType, t.Count, Place.Temporary)
+        p.Keep(t, home)
+        let build (b: NestBuilder) (whole: Form) =
+            for m, target in targets do
+                b.Store(b.Lower(m, whole), target, whole)
+        let epilogue =
+            OwnKernels.parts t
+            |> Option.filter (fun extents -> targets.Length > 0 && Array.forall (fun e -> e > 0) extents)
+            |> Option.bind (fun extents -> p.NestOverParts(extents, t, hashes members, build, labelOf members))
+        match epilogue with
+        | Some loop ->
+            OwnKernels.addFinished p t home loop
+            for m, target in targets do
+                p.Keep(m, target)
+        | None ->
+            addProduct t
+            rows p targets members 0
 
     let private columns (p: Planner) (t: Tensor) (inside: Tensor[]) =
         match t.Op with
@@ -191,11 +222,13 @@ module Lower =
                 bodies[key] <- body
                 body
         let planner = Planner(inputs, isFree, schedule.Again)
-        for work in schedule.Works do
+        for work in Epilogues.attach outputs schedule do
             match work with
-            | Work.Rows(members, length) -> rows planner schedule.Stored members length
+            | Work.Rows(members, length) -> rows planner (targetsOf planner schedule.Stored members) members length
             | Work.Columns(t, inside) -> columns planner t inside
             | Work.Single t -> OwnKernels.add planner bodyOf t
+            | Work.Finished(t, members, isKept) ->
+                finished planner schedule.Stored t members isKept (OwnKernels.add planner bodyOf)
         let results = outputs |> Array.mapi (fun i o -> result planner o i)
         { Buffers = planner.Buffers.ToArray()
           Kernels = checksFirst (planner.Kernels.ToArray())

@@ -11,8 +11,11 @@ module MemoryPlan =
     let private bytes (b: PlanBuffer) = int64 b.Length * int64 (DType.size b.DType)
 
     /// Does every access of the loop to `input` fall on the element that it then writes to `output`?
-    let private sameElements (k: Kernel) (input: int) (output: int) =
+    let rec private sameElements (k: Kernel) (input: int) (output: int) =
         match k with
+        | Kernel.Product({ Epilogue = ValueSome l } as p) ->
+            // Where the product itself writes, the operand would be gone before it is read.
+            input <> p.Left && input <> p.Right && output <> p.Result && sameElements (Kernel.Loop l) input output
         | Kernel.Loop l when l.Nest.Kind = NestKind.Rows ->
             let forms access buffer =
                 Seq.zip l.Nest.Arguments l.Operands

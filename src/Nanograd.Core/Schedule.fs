@@ -11,12 +11,17 @@ type Work =
     | Columns of reduction: Tensor * members: Tensor[]
     /// A primitive that has a kernel to itself.
     | Single of Tensor
+    /// A product or convolution, and elementwise expressions over its elements, computed part by part while they are in cache.
+    /// The product itself is kept if others read it.
+    | Finished of product: Tensor * members: Tensor[] * isKept: bool
 
 /// What is computed together, in order, and which expressions need memory of their own.
 [<NoComparison>]
 type Schedule =
     {
         Works: Work[]
+        /// The values that each of them reads from others.
+        Reads: HashSet<Hash>[]
         Stored: HashSet<Hash>
         /// Expressions that other kernels than their own compute again.
         Again: HashSet<Hash>
@@ -52,7 +57,7 @@ module Schedule =
         | _ -> false
 
     /// Lookups read their operands wherever the indices say, so those must be in memory.
-    let private readsFromMemory (t: Tensor) =
+    let readsFromMemory (t: Tensor) =
         match t.Op with
         | Op.Indexing _
         | Op.RandomBits -> true
@@ -484,12 +489,14 @@ module Schedule =
                     match work with
                     | Work.Rows(_, length) -> Walk.Rows length
                     | Work.Columns(t, _) -> Walk.Columns(innerOf t)
-                    | Work.Single _ -> Walk.Own })
+                    | Work.Single _
+                    | Work.Finished _ -> Walk.Own })
             |> Seq.toArray
         let again = Recompute.choose gathered owner isFree outputSources
         // The sources that each kernel reads from others: those are stored.
         let stored = HashSet<Hash>()
         let needs = works |> Seq.map (fun _ -> HashSet<int>()) |> Seq.toArray
+        let sources = works |> Seq.map (fun _ -> HashSet<Hash>()) |> Seq.toArray
         let rec reads (w: int) (seen: HashSet<Hash>) (m: Tensor) =
             for i in m.Inputs do
                 let s, _ = Form.source i
@@ -501,6 +508,7 @@ module Schedule =
                 if other >= 0 && other <> w then
                     if not (again.Contains s.Hash) then
                         stored.Add s.Hash |> ignore
+                        sources[w].Add s.Hash |> ignore
                         needs[w].Add other |> ignore
                     elif seen.Add s.Hash then
                         reads w seen s
@@ -517,14 +525,16 @@ module Schedule =
         let key w = let number, _, _ = works[w] in number
         let ready = PriorityQueue<int, int>()
         remaining |> Array.iteri (fun w n -> if n = 0 then ready.Enqueue(w, key w))
-        let sorted = List<Work>()
+        let sorted = List<int>()
         while ready.Count > 0 do
             let w = ready.Dequeue()
-            let _, _, work = works[w]
-            sorted.Add work
+            sorted.Add w
             for later in waiting[w] do
                 remaining[later] <- remaining[later] - 1
                 if remaining[later] = 0 then ready.Enqueue(later, key later)
         if sorted.Count <> works.Count then
             invalidOp "schedule: kernels wait for each other (this is a mistake in Nanograd; please report the program)"
-        { Works = sorted.ToArray(); Stored = stored; Again = again }
+        { Works = sorted |> Seq.map (fun w -> let _, _, work = works[w] in work) |> Seq.toArray
+          Reads = sorted |> Seq.map (fun w -> sources[w]) |> Seq.toArray
+          Stored = stored
+          Again = again }

@@ -75,11 +75,8 @@ type internal LoopJob(loop: Loop, buffers: nativeint[], note: nativeint) =
         NativePtr.set frame Frame.length inner
         code.Code.Invoke(NativePtr.toNativeInt frame)
 
-    member _.Parts = parts
-    member _.Lanes = code.Lanes
-
-    override _.Run(part) =
-        let frame = NativePtr.stackalloc<int64> frameSize
+    /// Fills in what is the same wherever the loop starts.
+    let prepare (frame: nativeptr<int64>) =
         let scratch = ThreadScratch.Take(code.Scratch length rows)
         NativePtr.set frame Frame.scratch (int64 scratch)
         NativePtr.set frame Frame.note (int64 note)
@@ -92,6 +89,21 @@ type internal LoopJob(loop: Loop, buffers: nativeint[], note: nativeint) =
             NativePtr.set frame (Frame.strides arguments + a) (int64 strides[axes - 1] * sizes[a])
         for i in 0 .. scalars.Length - 1 do
             NativePtr.set frame (Frame.scalars arguments + i) scalars[i]
+
+    member _.Parts = parts
+    member _.Lanes = code.Lanes
+
+    /// Runs some rows from a row-major position on, `inner` elements of each. They must lie in one row of the outer axes. Allocates nothing.
+    member _.RunFrom(position: int64, count: int64, inner: int64) =
+        let frame = NativePtr.stackalloc<int64> frameSize
+        prepare frame
+        let row = position / length
+        place frame (row / rows) (row % rows) (position % length)
+        call frame count inner
+
+    override _.Run(part) =
+        let frame = NativePtr.stackalloc<int64> frameSize
+        prepare frame
         let from, until = units * int64 part / int64 parts, units * int64 (part + 1) / int64 parts
         if cutInner then
             let c0, c1 = min length (from * 64L), min length (until * 64L)
@@ -112,9 +124,41 @@ type internal LoopJob(loop: Loop, buffers: nativeint[], note: nativeint) =
                 call frame count length
                 at <- at + count
 
+/// Runs a product's epilogue over each part of the result that is finished, on the thread that computed it.
+[<Sealed>]
+type internal EpilogueTile(loop: Loop, offsets: int[][], buffers: nativeint[], note: nativeint) =
+    inherit Tile()
+    let job = LoopJob(loop, buffers, note)
+    let rows, length = loop.Extents[1], loop.Extents[2]
+    let batches, down, across = offsets[0], offsets[1], offsets[2]
+    // Where the next place is not the neighbour.
+    let runEnds = (Axis across).RunEnds
+    let isEven = (Axis down).IsRegular && (down.Length < 2 || down[1] - down[0] = length)
+
+    /// Elements from a position on, cut where a row of the loop ends.
+    let rec run (position: int) (count: int) =
+        let inRow = min count (length - position % length)
+        job.RunFrom(int64 position, 1L, int64 inRow)
+        if inRow < count then run (position + inRow) (count - inRow)
+
+    let isBox (position: int) (height: int) (width: int) =
+        isEven && position % length + width <= length && position / length % rows + height <= rows
+
+    override _.Finish(batch, m0, m1, n0, n1) =
+        let mutable n = n0
+        while n < n1 do
+            let stop = min n1 runEnds[n]
+            let position m = batches[batch] + down[m] + across[n]
+            if isBox (position m0) (m1 - m0) (stop - n) then
+                job.RunFrom(int64 (position m0), int64 (m1 - m0), int64 (stop - n))
+            else
+                for m in m0 .. m1 - 1 do
+                    run (position m) (stop - n)
+            n <- stop
+
 /// A matrix product at work in one run.
 [<Sealed>]
-type internal ProductJob(product: Nanograd.Product, buffers: nativeint[]) =
+type internal ProductJob(product: Nanograd.Product, buffers: nativeint[], note: nativeint) =
     let element =
         match product.DType with
         | DType.F64 -> Element.F64
@@ -139,4 +183,9 @@ type internal ProductJob(product: Nanograd.Product, buffers: nativeint[]) =
               B = view product.RightOffsets
               C = view product.ResultOffsets }
 
-    member _.Run() = Gemm.run plan buffers[product.Left] buffers[product.Right] buffers[product.Result]
+    let tile: Tile =
+        match product.Epilogue with
+        | ValueSome loop -> EpilogueTile(loop, product.ResultOffsets, buffers, note)
+        | ValueNone -> null
+
+    member _.Run() = Gemm.runWith tile plan buffers[product.Left] buffers[product.Right] buffers[product.Result]

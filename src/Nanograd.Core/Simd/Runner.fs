@@ -53,7 +53,7 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
                     Threads.Run(job, job.Parts)
                     if l.Checks.Length > 0 then raiseNoted l.Checks)
             | Kernel.Product p ->
-                let job = ProductJob(p, buffers)
+                let job = ProductJob(p, buffers, note)
                 Action(fun () -> job.Run())
             | Kernel.Lines l ->
                 let job = Lines.job l buffers
