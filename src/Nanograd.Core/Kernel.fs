@@ -100,8 +100,8 @@ type Product =
         LeftOffsets: int[][] // batch, m, k
         RightOffsets: int[][] // batch, k, n
         ResultOffsets: int[][] // batch, m, n
-        /// What becomes of each part of the result while it is in cache: a loop over three axes whose row-major index is the place
-        /// in the result. It reads the part in Result, where it may leave one of its own results instead.
+        /// What becomes of each part of the result while it is in cache: a loop whose row-major index is the place in the
+        /// result. It reads the part in Result, where it may leave one of its own results instead.
         Epilogue: Loop voption
         Label: string
     }

@@ -97,27 +97,33 @@ type internal Planner(inputs: Tensor[], isFree: HashSet<Hash>, again: HashSet<Ha
                 | _ -> loop
             kernels.Add(Kernel.Loop loop)
 
-    /// A nest over exactly these loops, for parts of `awaited`, which is not in memory before. None where a view asks for other loops.
+    /// A nest over these loops, or some of them cut in two, for parts of `awaited`, which is not in memory before. None where a view asks
+    /// for others.
     member p.NestOverParts
         (extents: int[], awaited: Tensor, computes: HashSet<Hash>, build: NestBuilder -> Form -> unit, label: string)
         : Loop option =
         let mayCompute (t: Tensor) = computes.Contains t.Hash || again.Contains t.Hash || isFreeOf t || Form.isView t
-        let rec attempt tries : Loop option =
+        let rec attempt (extents: int[]) (whole: Form) tries : Loop option =
             let b = NestBuilder(NestKind.Rows, extents, 0, memory, mayCompute)
-            let missing =
+            let next =
                 try
-                    build b (Form.identity extents)
-                    ValueNone
+                    build b whole
+                    None
                 with
-                | SplitAxis _ -> ValueSome awaited
-                | NeedsCopy t -> ValueSome t
-            match missing with
-            | ValueNone -> Some(b.FinishAsIs label)
-            | ValueSome t when tries > 20 || (fst (Form.source t)).Hash = awaited.Hash -> None
-            | ValueSome t ->
+                | SplitAxis(axis, inner) ->
+                    Some(Choice1Of2(Form.splitExtents axis inner extents, Form.split axis inner whole))
+                | NeedsCopy t -> Some(Choice2Of2 t)
+            match next with
+            | None -> Some(b.FinishAsIs label)
+            | _ when tries > 20 -> None
+            | Some(Choice1Of2(extents, whole)) ->
+                let still = Array.map2 (fun s e -> if e = 1 then 0 else s) whole.Strides extents
+                attempt extents { whole with Strides = still } (tries + 1)
+            | Some(Choice2Of2 t) when (fst (Form.source t)).Hash = awaited.Hash -> None
+            | Some(Choice2Of2 t) ->
                 p.Realise t |> ignore
-                attempt (tries + 1)
-        attempt 0
+                attempt extents whole (tries + 1)
+        attempt extents (Form.identity extents) 0
 
     /// A buffer with the elements of `t` in row-major order.
     member p.Realise(t: Tensor) : int =

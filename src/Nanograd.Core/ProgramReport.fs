@@ -168,11 +168,18 @@ module internal ProgramReport =
         | LineWork.ArgReduce _
         | LineWork.CumSum _ -> elements
 
+    /// What a product's epilogue adds: all products of one result share it.
+    let private finishing (p: Product) (work: Loop -> int64) =
+        match p.Epilogue with
+        | ValueSome l -> work l * product (p.ResultOffsets |> Seq.map Array.length) / product l.Extents
+        | ValueNone -> 0L
+
     let rec private operations (k: Kernel) =
         match k with
         | Kernel.Loop l -> loopOperations l
         | Kernel.Product p ->
             2L * product (Seq.append (p.ResultOffsets |> Seq.map Array.length) [ p.LeftOffsets[2].Length ])
+            + finishing p loopOperations
         | Kernel.Repeat r -> int64 r.Length * Array.sumBy operations r.Body.Kernels
         | Kernel.Lines l -> lineOperations l
         | Kernel.Fold f -> product [ f.Outer; f.Windows; f.Inner; f.Window.Size ]
@@ -182,6 +189,10 @@ module internal ProgramReport =
 
     let private bytesOf (b: PlanBuffer) = int64 b.Length * int64 (DType.size b.DType)
 
+    /// What an epilogue moves beside the part of the result, which is at hand.
+    let private epilogueBytes (plan: Plan) (p: Product) (l: Loop) =
+        max 0L (loopBytes (fun b -> if b = p.Result then 0 else plan.Buffers[b].Length) l)
+
     let private bytes (plan: Plan) (k: Kernel) =
         let whole (buffers: int[]) = buffers |> Array.sumBy (fun b -> bytesOf plan.Buffers[b])
         let distinct (tables: int[][]) = tables |> Array.fold (fun n t -> n * int64 (Array.distinct t).Length) 1L
@@ -189,8 +200,8 @@ module internal ProgramReport =
         | Kernel.Loop l -> loopBytes (fun b -> plan.Buffers[b].Length) l
         | Kernel.Product p ->
             let side b tables = min (distinct tables) (int64 plan.Buffers[b].Length)
-            (side p.Left p.LeftOffsets + side p.Right p.RightOffsets + distinct p.ResultOffsets)
-            * int64 (DType.size p.DType)
+            let own = side p.Left p.LeftOffsets + side p.Right p.RightOffsets + distinct p.ResultOffsets
+            own * int64 (DType.size p.DType) + finishing p (epilogueBytes plan p)
         | _ ->
             let struct (reads, writes) = Kernel.touches k
             whole reads + whole writes
@@ -209,7 +220,10 @@ module internal ProgramReport =
     let private label (k: Kernel) =
         match k with
         | Kernel.Loop l -> l.Label
-        | Kernel.Product p -> p.Label
+        | Kernel.Product p ->
+            match p.Epilogue with
+            | ValueSome l -> $"{p.Label}, then {l.Label}"
+            | ValueNone -> p.Label
         | Kernel.Repeat r -> $"{r.Length} x {r.Label}"
         | Kernel.Lines l -> LineWork.name l.Work
         | Kernel.Fold f -> $"windows of {f.Window.Size}"
@@ -235,6 +249,7 @@ module internal ProgramReport =
             |> Array.tryPick (fun k ->
                 match k with
                 | Kernel.Loop l -> ofLoop l
+                | Kernel.Product { Epilogue = ValueSome l } when (ofLoop l).IsSome -> ofLoop l
                 | Kernel.Product p when p.Result = b ->
                     Some(p.ResultOffsets |> Array.map Array.length |> Array.filter (fun e -> e > 1))
                 | _ -> None)

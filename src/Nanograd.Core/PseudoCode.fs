@@ -379,7 +379,12 @@ module internal PseudoCode =
         let list (buffers: int[]) = String.Join(", ", buffers |> Array.map nameOf)
         match kernel with
         | Kernel.Loop l -> ofLoop nameOf lengthOf l
-        | Kernel.Product p -> ofProduct nameOf p
+        | Kernel.Product p ->
+            let rest =
+                match p.Epilogue with
+                | ValueSome l -> "# and with each part of it, while it is in cache:\n" + ofLoop nameOf lengthOf l
+                | ValueNone -> ""
+            ofProduct nameOf p + rest
         | Kernel.Repeat r -> ofRepeat nameOf r
         | Kernel.Lines l ->
             let shape = Shape.show [| l.Outer; l.Length; l.Inner |]

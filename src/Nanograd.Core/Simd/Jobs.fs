@@ -129,7 +129,8 @@ type internal LoopJob(loop: Loop, buffers: nativeint[], note: nativeint) =
 type internal EpilogueTile(loop: Loop, offsets: int[][], buffers: nativeint[], note: nativeint) =
     inherit Tile()
     let job = LoopJob(loop, buffers, note)
-    let rows, length = loop.Extents[1], loop.Extents[2]
+    let axes = loop.Extents.Length
+    let rows, length = loop.Extents[axes - 2], loop.Extents[axes - 1]
     let batches, down, across = offsets[0], offsets[1], offsets[2]
     // Where the next place is not the neighbour.
     let runEnds = (Axis across).RunEnds
@@ -141,19 +142,23 @@ type internal EpilogueTile(loop: Loop, offsets: int[][], buffers: nativeint[], n
         job.RunFrom(int64 position, 1L, int64 inRow)
         if inRow < count then run (position + inRow) (count - inRow)
 
-    let isBox (position: int) (height: int) (width: int) =
-        isEven && position % length + width <= length && position / length % rows + height <= rows
+    /// Rows m0 .. m1-1 of `width` elements from column n on: as many at once as are neighbours in the loop.
+    let rec runRows (start: int) (m0: int) (m1: int) (width: int) =
+        if m0 < m1 then
+            let position = start + down[m0]
+            if isEven && position % length + width <= length then
+                let height = min (m1 - m0) (rows - position / length % rows)
+                job.RunFrom(int64 position, int64 height, int64 width)
+                runRows start (m0 + height) m1 width
+            else
+                run position width
+                runRows start (m0 + 1) m1 width
 
     override _.Finish(batch, m0, m1, n0, n1) =
         let mutable n = n0
         while n < n1 do
             let stop = min n1 runEnds[n]
-            let position m = batches[batch] + down[m] + across[n]
-            if isBox (position m0) (m1 - m0) (stop - n) then
-                job.RunFrom(int64 (position m0), int64 (m1 - m0), int64 (stop - n))
-            else
-                for m in m0 .. m1 - 1 do
-                    run (position m) (stop - n)
+            runRows (batches[batch] + across[n]) m0 m1 (stop - n)
             n <- stop
 
 /// A matrix product at work in one run.
