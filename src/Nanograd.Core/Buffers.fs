@@ -58,6 +58,7 @@ module Buffers =
     let mutable private live = 0L // bytes inside blocks that somebody holds
     let mutable private kept = 0L // bytes waiting in `free`
     let mutable private peak = 0L
+    let mutable private recentPeak = 0L // since somebody began to watch
     let mutable private requests = 0L
 
     let private collecting = obj ()
@@ -115,6 +116,7 @@ module Buffers =
                         kept <- kept - candidate
                         live <- live + candidate
                         peak <- max peak live
+                        recentPeak <- max recentPeak live
                         handedOut <- handedOut + candidate
                         result <- Block(f.Waiting.Pop(), candidate, giveBack)
                 | _ -> ()
@@ -163,6 +165,7 @@ module Buffers =
         lock gate (fun () ->
             live <- live + size
             peak <- max peak live
+            recentPeak <- max recentPeak live
             handedOut <- handedOut + size)
         Block(pointer, size, giveBack)
 
@@ -188,6 +191,12 @@ module Buffers =
 
     /// Bytes held by live values now, and the most there ever were.
     let usage () = lock gate (fun () -> struct (live, peak))
+
+    /// Begins to watch for `peakSince`.
+    let internal watchPeak () = lock gate (fun () -> recentPeak <- live)
+
+    /// The most bytes that live values held since `watchPeak`.
+    let internal peakSince () = lock gate (fun () -> recentPeak)
 
     /// The elements as a span of their .NET type; 'T must have the size of the storage's type.
     let span<'T when 'T: unmanaged> (s: Storage) =

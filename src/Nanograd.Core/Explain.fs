@@ -58,15 +58,7 @@ type Explanation =
 
     /// The time that arithmetic and memory alone would take, in milliseconds, and which of them is longer.
     static member internal Ideal (limits: MachineLimits) (k: KernelReport) : struct (float * string) =
-        let isSmall = k.Bytes <= int64 limits.Threads * (256L <<< 10)
-        let bandwidth = if isSmall then limits.CacheBytesPerSecond else limits.MemoryBytesPerSecond
-        let isDouble = k.Code.Contains "f64"
-        let peak = if isDouble then limits.OperationsPerSecond / 2.0 else limits.OperationsPerSecond
-        let memory, arithmetic = 1e3 * float k.Bytes / bandwidth, 1e3 * float k.Operations / peak
-        if arithmetic > memory then
-            struct (arithmetic, "arithmetic")
-        else
-            struct (memory, (if isSmall then "cache" else "memory"))
+        Machine.ideal limits k.IsDouble k.Bytes k.Operations
 
     /// The table of measurements: time, share, bytes, operations, speeds, and the part of the limit that was reached.
     static member internal Measurements(e: Explanation) : string[][] =
@@ -212,7 +204,7 @@ module Explain =
         let simplified = trace.Results
         let plan = Lower.plan inputs simplified
         let keep = Array.create inputs.Length false
-        let executable = SimdExecutable(plan, keep)
+        let executable = SimdExecutable(plan, keep, inputs |> Array.map Print.name)
         let milliseconds =
             match values with
             | Some v -> measure executable v plan.Kernels.Length

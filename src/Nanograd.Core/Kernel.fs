@@ -489,3 +489,36 @@ module Kernel =
             if n.Arguments[a].Access <> Access.Write || n.Arguments[a].DType <> dtype v then
                 wrong.Add $"store {a}: not a written argument of the type of v{v}"
         List.ofSeq wrong
+
+/// A kernel of a plan, or of the body of a loop in it.
+[<NoComparison>]
+type PlacedKernel =
+    {
+        Kernel: Kernel
+        /// The plan whose buffers it works on.
+        Plan: Plan
+        /// Loops around it.
+        Depth: int
+        /// Its place: `3`, or `3.0` for the first kernel of the loop that is kernel 3.
+        Path: string
+        /// How often a run of the whole plan runs it.
+        Times: int64
+    }
+
+/// Plans with the bodies of their loops.
+[<RequireQualifiedAccess>]
+module Plans =
+    /// All kernels in the order in which they stand, those of a loop after the loop itself.
+    let rec private within (depth: int) (path: string) (times: int64) (plan: Plan) : seq<PlacedKernel> =
+        plan.Kernels
+        |> Seq.indexed
+        |> Seq.collect (fun (i, k) ->
+            seq {
+                { Kernel = k; Plan = plan; Depth = depth; Path = $"{path}{i}"; Times = times }
+                match k with
+                | Kernel.Repeat r -> yield! within (depth + 1) $"{path}{i}." (times * int64 r.Length) r.Body
+                | _ -> ()
+            })
+
+    /// All kernels of a plan, in the order in which they stand; those of a loop come after the loop itself.
+    let kernels (plan: Plan) : PlacedKernel[] = within 0 "" 1L plan |> Seq.toArray

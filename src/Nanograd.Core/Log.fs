@@ -121,16 +121,9 @@ module internal Log =
         write (text.ToString())
         number
 
-    /// Tells how long a run took, kernel by kernel.
-    let ran (number: int) (run: int64) (kernels: struct (string * float)[]) =
-        let total = kernels |> Array.sumBy (fun (struct (_, ms)) -> ms)
-        let rows =
-            kernels
-            |> Array.mapi (fun i (struct (name, ms)) ->
-                let short = if name.Length <= 90 then name else name.Substring(0, 87) + "..."
-                [| $"    [{i}]"; ms.ToString("F4", Globalization.CultureInfo.InvariantCulture); short |])
-        let lines = Columns.layout [ 1 ] rows |> Array.map (fun l -> l + "\n")
-        write ($"[nanograd] program {number}, run {run}: {total:F4} ms\n" + String.Join("", lines))
+    /// Tells where the time of a run went.
+    let ran (number: int) (run: int64) (profile: Profile) =
+        write ($"[nanograd] program {number}, run {run}: {profile.InPrograms:F4} ms\n" + indented (string profile))
 
 /// A program whose runs are told: the first, second, fourth, eighth, ... with the time of each kernel.
 [<Sealed>]
@@ -143,10 +136,9 @@ type internal LoggedExecutable(inner: Executable, number: int) =
 
     override _.Run(inputs) =
         let run = Threading.Interlocked.Increment &runs
-        if Log.current () > 0 && Numerics.BitOperations.IsPow2 run then
+        if Log.current () > 0 && Numerics.BitOperations.IsPow2 run && isNull Simd.Recording.Current then
             let mutable results = [||]
-            let times = inner.Profile(fun () -> results <- inner.Run inputs)
-            Log.ran number run times
+            Log.ran number run (Profiling.measure (fun () -> results <- inner.Run inputs))
             results
         else
             inner.Run inputs

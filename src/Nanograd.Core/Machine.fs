@@ -74,3 +74,14 @@ module Machine =
 
     /// What this machine can do; measured at the first call.
     let limits () : MachineLimits = measured.Value
+
+    /// The time that arithmetic and memory alone would take, in milliseconds, and which of them is longer.
+    let ideal (limits: MachineLimits) (isDouble: bool) (bytes: int64) (operations: int64) : struct (float * string) =
+        let isSmall = bytes <= int64 limits.Threads * (256L <<< 10)
+        let bandwidth = if isSmall then limits.CacheBytesPerSecond else limits.MemoryBytesPerSecond
+        let peak = if isDouble then limits.OperationsPerSecond / 2.0 else limits.OperationsPerSecond
+        let memory, arithmetic = 1e3 * float bytes / bandwidth, 1e3 * float operations / peak
+        if arithmetic > memory then
+            struct (arithmetic, "arithmetic")
+        else
+            struct (memory, (if isSmall then "cache" else "memory"))

@@ -102,26 +102,38 @@ module Program =
             member _.PeakBytes = 0L
             member _.Describe() = "interpreted: " + String.Join("\n", outputs |> Array.map Print.algebra) }
 
+    let private names (inputs: Tensor[]) = inputs |> Array.map Print.name
+
     /// Compiles `outputs` as a function of `inputs` (variables). `donated` says which inputs may be overwritten by the run.
     let compile (inputs: Tensor[]) (outputs: Tensor[]) (donated: bool[]) : Executable =
         if inputs.Length <> donated.Length then
             invalidArg "donated" $"there are {inputs.Length} inputs and {donated.Length} marks"
         Interlocked.Increment &compiled |> ignore
-        let executable: Executable =
+        let make () : Executable =
             match device with
             | Device.Interpreter -> interpreted inputs outputs
-            | Device.Simd when Log.current () = 0 -> Simd.SimdExecutable(Lower.plan inputs (optimise outputs), donated)
+            | Device.Simd when Log.current () = 0 ->
+                Simd.SimdExecutable(Lower.plan inputs (optimise outputs), donated, names inputs)
             | Device.Simd ->
                 let start = Diagnostics.Stopwatch.GetTimestamp()
                 let simplified = optimise outputs
                 let plan = Lower.plan inputs simplified
-                let program = Simd.SimdExecutable(plan, donated)
+                let program = Simd.SimdExecutable(plan, donated, names inputs)
                 LoggedExecutable(
                     program,
                     Log.compiled inputs outputs simplified plan (MemoryPlan.make plan donated) start
                 )
+        let executable =
+            match Simd.Recording.Current with
+            | null -> make ()
+            | recording -> recording.Compile make
         latest <- ValueSome executable
         executable
+
+    /// Runs `body` (once; run it before, if it should not compile now) and tells where its time went: per kernel calls,
+    /// milliseconds, speeds, the part of the machine's limit that it reached, threads; and what went elsewhere. The result prints
+    /// itself as a table.
+    let profile (body: unit -> 'r) : Profile = Profiling.measure (fun () -> body () |> ignore)
 
     let private cache = ConcurrentDictionary<Hash, Executable>()
     let private cacheLimit = 1024

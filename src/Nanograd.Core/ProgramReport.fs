@@ -33,6 +33,8 @@ type KernelReport =
         Kind: string
         /// The primitives in it.
         Label: string
+        /// What it does, in the words of layers, with shapes.
+        Name: string
         /// As pseudo-code.
         Code: string
         Reads: string list
@@ -41,6 +43,8 @@ type KernelReport =
         Bytes: int64
         /// Floating-point (or integer) operations: a multiply-add is 2, an exponential about 16.
         Operations: int64
+        /// Whether it computes in f64.
+        IsDouble: bool
         /// Milliseconds of one run; NaN where it was not measured.
         Milliseconds: float
     }
@@ -174,7 +178,8 @@ module internal ProgramReport =
         | ValueSome l -> work l * product (p.ResultOffsets |> Seq.map Array.length) / product l.Extents
         | ValueNone -> 0L
 
-    let rec private operations (k: Kernel) =
+    /// Operations of one run of a kernel.
+    let rec operations (k: Kernel) : int64 =
         match k with
         | Kernel.Loop l -> loopOperations l
         | Kernel.Product p ->
@@ -193,7 +198,8 @@ module internal ProgramReport =
     let private epilogueBytes (plan: Plan) (p: Product) (l: Loop) =
         max 0L (loopBytes (fun b -> if b = p.Result then 0 else plan.Buffers[b].Length) l)
 
-    let private bytes (plan: Plan) (k: Kernel) =
+    /// The bytes that one run of a kernel must read and write at least.
+    let bytes (plan: Plan) (k: Kernel) : int64 =
         let whole (buffers: int[]) = buffers |> Array.sumBy (fun b -> bytesOf plan.Buffers[b])
         let distinct (tables: int[][]) = tables |> Array.fold (fun n t -> n * int64 (Array.distinct t).Length) 1L
         match k with
@@ -206,7 +212,20 @@ module internal ProgramReport =
             let struct (reads, writes) = Kernel.touches k
             whole reads + whole writes
 
-    let private kind (k: Kernel) =
+    /// Whether it computes in f64.
+    let rec isDouble (k: Kernel) : bool =
+        match k with
+        | Kernel.Loop l -> l.Nest.Values |> Array.exists (fun v -> v.DType = DType.F64)
+        | Kernel.Product p -> p.DType = DType.F64
+        | Kernel.Lines l -> l.DType = DType.F64
+        | Kernel.Fold f -> f.DType = DType.F64
+        | Kernel.Scatter s -> s.DType = DType.F64
+        | Kernel.Update u -> u.DType = DType.F64
+        | Kernel.Check _ -> false
+        | Kernel.Repeat r -> Array.exists isDouble r.Body.Kernels
+
+    /// What sort of kernel it is.
+    let kind (k: Kernel) : string =
         match k with
         | Kernel.Loop _ -> "loop"
         | Kernel.Product _ -> "product"
@@ -335,6 +354,8 @@ module internal ProgramReport =
             { Number = i
               Kind = kind k
               Label = label k
+              Name = KernelNames.describe plan k
+              IsDouble = isDouble k
               Code = PseudoCode.write nameOf (fun b -> plan.Buffers[b].Length) k
               Reads = list reads
               Writes = list writes

@@ -43,9 +43,8 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
     let forked (job: Job) (parts: int) = Action(fun () -> Threads.Run(job, parts))
 
     /// What each kernel of a plan (this one, or the body of a loop in it) does on buffers, ready to run.
-    let rec prepare (plan: Nanograd.Plan) (buffers: nativeint[]) : Action[] =
-        plan.Kernels
-        |> Array.map (fun kernel ->
+    let rec prepare (wrap: (unit -> Action) -> Action) (plan: Nanograd.Plan) (buffers: nativeint[]) : Action[] =
+        let step (kernel: Kernel) : Action =
             match kernel with
             | Kernel.Loop l ->
                 let job = LoopJob(l, buffers, note)
@@ -75,17 +74,32 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
                     Move.whole buffers u.Target u.Result plan.Buffers[u.Result]
                     Move.box u starts buffers)
             | Kernel.Repeat r ->
-                let job = RepeatJob(r, buffers, prepare)
-                Action(fun () -> job.Run()))
+                let job = RepeatJob(r, buffers, prepare wrap)
+                Action(fun () -> job.Run())
+        plan.Kernels |> Array.map (fun kernel -> wrap (fun () -> step kernel))
 
-    let steps = prepare plan buffers
+    let steps = prepare (fun make -> make ()) plan buffers
+
+    /// The same steps, which tell whoever profiles when they ran.
+    let watched =
+        lazy
+            (let count = ref 0
+             let wrap make =
+                 let number = count.Value
+                 count.Value <- number + 1
+                 let step: Action = make ()
+                 Action(fun () ->
+                     match Recording.Current with
+                     | null -> step.Invoke()
+                     | recording -> recording.Kernel(number, step))
+             prepare wrap plan buffers)
 
     do NativePtr.set (NativePtr.ofNativeInt<int64> note) 0 0L
 
-    /// Time spent in each kernel so far, in ticks of the stopwatch, when somebody asked for it.
-    member val Ticks: int64[] = null with get, set
+    /// Makes the steps for whoever profiles, so that no run takes longer for that.
+    member _.Watch() = watched.Force() |> ignore
 
-    member lease.Run(inputs: Storage[], outputs: Storage[]) =
+    member _.Run(inputs: Storage[], outputs: Storage[]) =
         memory.Homes
         |> Array.iteri (fun b home ->
             match home with
@@ -110,21 +124,16 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
             | Home.Fresh _
             | Home.Arena _
             | Home.Nowhere -> ())
-        if isNull lease.Ticks then
-            for step in steps do
-                step.Invoke()
-        else
-            for k in 0 .. steps.Length - 1 do
-                let start = Stopwatch.GetTimestamp()
-                steps[k].Invoke()
-                lease.Ticks[k] <- lease.Ticks[k] + Stopwatch.GetTimestamp() - start
+        let steps = if isNull Recording.Current then steps else watched.Value
+        for step in steps do
+            step.Invoke()
         GC.KeepAlive arena
         GC.KeepAlive noteBlock
         GC.KeepAlive inputs
 
-/// A program compiled for the CPU.
+/// A program compiled for the CPU. `names` are those of its inputs, for people.
 [<Sealed>]
-type internal SimdExecutable(plan: Plan, donated: bool[]) =
+type internal SimdExecutable(plan: Plan, donated: bool[], names: string[]) =
     inherit Executable()
     let memory = MemoryPlan.make plan donated
     let leases = ConcurrentBag<Lease>()
@@ -148,21 +157,27 @@ type internal SimdExecutable(plan: Plan, donated: bool[]) =
             match leases.TryTake() with
             | true, l -> l
             | _ -> Lease(plan, memory)
-        lease.Run(inputs, outputs)
+        match Recording.Current with
+        | null -> lease.Run(inputs, outputs)
+        | recording ->
+            recording.Compile(fun () -> lease.Watch())
+            recording.Run(recording.NumberOf(plan, memory, names), (fun () -> lease.Run(inputs, outputs)))
         leases.Add lease
         outputs
 
     override _.Profile(run) =
-        let lease = Lease(plan, memory)
-        lease.Ticks <- Array.zeroCreate plan.Kernels.Length
-        leases.Clear()
-        leases.Add lease
-        run ()
-        let name k = (Kernel.show plan.Kernels[k]).Split('\n').[0]
-        let result =
-            lease.Ticks |> Array.mapi (fun k t -> struct (name k, float t * 1000.0 / float Stopwatch.Frequency))
-        lease.Ticks <- null
-        result
+        let recording = Recording()
+        Recording.During(recording, run)
+        let ticks = Array.zeroCreate<int64> (Plans.kernels plan).Length
+        let own = recording.NumberOf(plan, memory, names)
+        for s in recording.Spans do
+            if s.Program = own && s.Kernel >= 0 then ticks[s.Kernel] <- ticks[s.Kernel] + s.Stop - s.Start
+        Plans.kernels plan
+        |> Array.mapi (fun number placed -> struct (placed, ticks[number]))
+        |> Array.filter (fun struct (placed, _) -> placed.Depth = 0)
+        |> Array.map (fun struct (placed, ticks) ->
+            let name = (Kernel.show placed.Kernel).Split('\n').[0]
+            struct (name, float ticks * 1000.0 / float Stopwatch.Frequency))
 
     override _.Describe() =
         let text = StringBuilder()

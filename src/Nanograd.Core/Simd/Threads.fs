@@ -48,7 +48,12 @@ type private Fork() =
     member private fork.RunPart(job: Job, part: int) =
         try
             try
-                job.Run part
+                match Recording.Current with
+                | null -> job.Run part
+                | recording ->
+                    let start = Stopwatch.GetTimestamp()
+                    job.Run part
+                    recording.Part start
             with error ->
                 let info = ExceptionDispatchInfo.Capture error
                 Interlocked.CompareExchange(&fork.failure, info, null) |> ignore
@@ -156,6 +161,10 @@ type Threads private () =
         let helpers = min (count ()) parts - 1
 
         if workers.Length < helpers then grow helpers
+
+        match Recording.Current with
+        | null -> ()
+        | recording -> recording.Fork()
 
         fork.Open(job, parts)
 
