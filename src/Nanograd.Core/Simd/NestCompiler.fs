@@ -10,13 +10,19 @@ open Nanograd
 [<NoComparison; NoEquality>]
 type internal CompiledNest =
     {
+        /// Rows: some rows from end to end. Columns: the sums of the rows of one block.
         Code: NestCode
+        /// Columns: takes sums into others, and stores them.
+        Merge: NestCode
+        Finish: NestCode
         /// Elements that the inner loop takes at a time; 1 where the nest runs without vectors.
         Lanes: int
-        /// Bytes of scratch memory that one call needs, for the length of the inner loop and the number of rows.
-        Scratch: int64 -> int64 -> int64
+        /// Bytes of scratch memory that one call needs, for the length of the inner loop.
+        Scratch: int64 -> int64
         /// True when rows may be cut into pieces: nothing is folded along them.
         Divisible: bool
+        /// How many reductions there are.
+        Reductions: int
     }
 
 /// Nests to machine code, once for each nest and vector width.
@@ -56,11 +62,10 @@ module internal NestCompiler =
             match Vectors.laneSize (elementCode n passes) with
             | ValueSome lane -> VectorTarget(width, lane)
             | ValueNone -> ScalarTarget()
-        let ``method`` = DynamicMethod("nest", typeof<Void>, [| typeof<nativeint> |], typeof<Runtime>.Module, true)
-        let emitter = NestEmitter(n, passes, ``method``.GetILGenerator(), target)
-        match n.Kind with
-        | NestKind.Rows -> emitter.Rows()
-        | NestKind.Columns -> emitter.Columns()
+        let emitted (emit: NestEmitter -> unit) =
+            let m = DynamicMethod("nest", typeof<Void>, [| typeof<nativeint> |], typeof<Runtime>.Module, true)
+            emit (NestEmitter(n, passes, m.GetILGenerator(), target))
+            m.CreateDelegate<NestCode>()
         Interlocked.Increment &compiled |> ignore
         let reductions =
             n.Values
@@ -70,16 +75,17 @@ module internal NestCompiler =
                 | _ -> false)
             |> Array.length
         let saved = passes.Saved.Count
-        let scratch (length: int64) (rows: int64) =
-            let blocks =
-                match n.Kind with
-                | NestKind.Rows -> (length + 4095L) / 4096L
-                | NestKind.Columns -> (rows + 255L) / 256L
+        let scratch (length: int64) =
+            let blocks = (length + 4095L) / 4096L
             64L + 512L * int64 reductions + 64L * blocks * int64 reductions + 8L * (length + 32L) * int64 saved + 256L
-        { Code = ``method``.CreateDelegate<NestCode>()
+        let isRows = n.Kind = NestKind.Rows
+        { Code = emitted (if isRows then _.Rows() else _.Columns())
+          Merge = if isRows then null else emitted _.Merge()
+          Finish = if isRows then null else emitted _.Finish()
           Lanes = target.Lanes
           Scratch = scratch
-          Divisible = n.Kind = NestKind.Columns || (reductions = 0 && saved = 0) }
+          Divisible = isRows && reductions = 0 && saved = 0
+          Reductions = reductions }
 
     /// The code of a nest under the current vector width.
     let get (n: Nest) : CompiledNest =

@@ -37,7 +37,7 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
     let leafVector v remaining (m: Micro) = w.LeafVector(v, remaining, m)
     let initialise k d r = folds.Initialise(k, d, r)
     let foldLanes k d r = folds.FoldLanes(k, d, r)
-    let foldTree blocks k d r group = folds.FoldTree(blocks, k, d, r, group)
+    let foldTree blocks k d r = folds.FoldTree(blocks, k, d, r)
     let blocksOf count block = folds.BlocksOf(count, block)
 
     // ---- sections
@@ -128,7 +128,6 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
         let s = Section(il, target, code, pool, leaf)
         s.Run at
         let rootOf v = at[Array.IndexOf(roots, v)]
-        let mutable root = 0
         for struct (v, r, x) in reduce do
             let k = reductions |> Array.findIndex (fun struct (w, _, _) -> w = v)
             let d = wide n.Values[v].DType
@@ -143,12 +142,6 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                 il.Emit OpCodes.Mul
                 il.Emit OpCodes.Add
                 asPointer ()
-            let combine =
-                match r with
-                | Reduction.Sum -> MicroOp.Add
-                | Reduction.Prod -> MicroOp.Mul
-                | Reduction.Max -> MicroOp.Max
-                | Reduction.Min -> MicroOp.Min
             place ()
             place ()
             target.Load(il, d)
@@ -170,9 +163,8 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                 NestFolds.Identity(il, target, r, d)
                 v.Operation(il, MicroOp.Select, d, d)
             | _ -> s.Push(rootOf x)
-            target.Operation(il, combine, d, d)
+            target.Operation(il, NestFolds.Combine r, d, d)
             target.Store(il, d)
-            root <- root + 1
         for struct (a, v) in stores do
             storeAt a (fun () -> s.Push(rootOf v)) remaining
         for v in passes.Saved do
@@ -220,6 +212,36 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
         stloc length
         word Frame.scratch
         stloc scratch
+
+    /// Where each reduction's sums start, in new locals.
+    let sumsFrom (start: int) =
+        reductions
+        |> Array.mapi (fun k _ ->
+            let place = int64Local ()
+            word start
+            word Frame.sumsStride
+            ldc (int64 k)
+            il.Emit OpCodes.Mul
+            il.Emit OpCodes.Add
+            stloc place
+            place)
+
+    let pushSum (sums: LocalBuilder) (d: DType) =
+        ldloc sums
+        ldloc index
+        ldc (size d)
+        il.Emit OpCodes.Mul
+        il.Emit OpCodes.Add
+        asPointer ()
+
+    /// Whole vectors, to the end of the columns and past it: sums have room for that.
+    let overSums (body: unit -> unit) =
+        ldc 0L
+        stloc index
+        loop (fun () -> ldloc index) (fun () -> ldloc length) (fun () ->
+            body ()
+            increment index (fun () -> ldc (int64 lanes)))
+
     /// Rows: all passes over one row, then the next.
     member _.Rows() =
         prologue ()
@@ -321,7 +343,7 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                         for struct (v, r, _) in reduce do
                             let k = reductions |> Array.findIndex (fun struct (w, _, _) -> w = v)
                             let d = wide n.Values[v].DType
-                            foldTree blocks k d r 1
+                            foldTree blocks k d r
                             pushPartials blocks k
                             asPointer ()
                             scalar.Load(il, d)
@@ -342,92 +364,105 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
         loop (fun () -> ldc 0L) (fun () -> ldloc rows) body
         il.Emit OpCodes.Ret
 
-    /// Columns: a vector of columns at a time, down the rows in blocks of 256.
+    /// Columns: rows one after the other, each added to the sums of its block, which stay in the cache.
     member _.Columns() =
         prologue ()
-        let rows, row, stop = int64Local (), int64Local (), int64Local ()
-        let starts = pointers |> Array.map (fun _ -> int64Local ())
+        let rows = int64Local ()
+        let sums = sumsFrom Frame.sums
         word Frame.rows
         stloc rows
-        let blocks = blocksOf rows 256L
-        let sums =
-            reductions |> Array.map (fun struct (v, _, _) -> il.DeclareLocal(target.TypeOf(wide n.Values[v].DType)))
-        let body (remaining: (unit -> unit) option) =
-            for a in 0 .. arguments - 1 do
-                ldloc pointers[a]
-                stloc starts[a]
-            ldc 0L
-            stloc row
-            loop (fun () -> ldloc row) (fun () -> ldloc rows) (fun () ->
-                ldloc row
-                ldc 256L
-                il.Emit OpCodes.Add
-                ldloc rows
-                il.Emit(OpCodes.Call, Methods.find typeof<Math> "Min" typeof<int64> [| typeof<int64>; typeof<int64> |])
-                stloc stop
-                let block = int64Local ()
-                ldloc row
-                ldc 256L
-                il.Emit OpCodes.Div
-                stloc block
-                reductions
-                |> Array.iteri (fun k (struct (v, r, _)) ->
-                    NestFolds.Identity(il, target, r, wide n.Values[v].DType)
-                    stloc sums[k])
-                loop (fun () -> ldloc row) (fun () -> ldloc stop) (fun () ->
-                    let roots = reductions |> Array.map (fun struct (_, _, x) -> x)
-                    let struct (code, at) = Micro.build n (reachElement 0) roots
-                    let leaf m _ =
-                        match vector with
-                        | Some v -> leafVector v remaining m
-                        | None -> leafScalar m
-                    let s = Section(il, target, code, pool, leaf)
-                    s.Run at
-                    reductions
-                    |> Array.iteri (fun k (struct (v, r, _)) ->
-                        let d = wide n.Values[v].DType
-                        let combine =
-                            match r with
-                            | Reduction.Sum -> MicroOp.Add
-                            | Reduction.Prod -> MicroOp.Mul
-                            | Reduction.Max -> MicroOp.Max
-                            | Reduction.Min -> MicroOp.Min
-                        ldloc sums[k]
-                        s.Push at[k]
-                        target.Operation(il, combine, d, d)
-                        stloc sums[k])
+        let perVector (body: int -> DType -> Reduction -> unit) =
+            reductions |> Array.iteri (fun k (struct (v, r, _)) -> body k (wide n.Values[v].DType) r)
+        let sumType (v: int) = target.TypeOf(wide n.Values[v].DType)
+        overSums (fun () ->
+            perVector (fun k d r ->
+                pushSum sums[k] d
+                NestFolds.Identity(il, target, r, d)
+                target.Store(il, d)))
+        let struct (code, at) = Micro.build n (reachElement 0) (reductions |> Array.map (fun struct (_, _, x) -> x))
+        let first = Array.copy pointers
+        let step a = word (Frame.rowStrides arguments + a)
+        /// The next vector of the sums, with `count` rows added to it.
+        let add (rowPointers: LocalBuilder[][]) (remaining: (unit -> unit) option) =
+            let inRegisters = reductions |> Array.map (fun struct (v, _, _) -> il.DeclareLocal(sumType v))
+            perVector (fun k d _ ->
+                pushSum sums[k] d
+                target.Load(il, d)
+                stloc inRegisters[k])
+            for row in rowPointers do
+                Array.blit row 0 pointers 0 arguments
+                let leaf m _ =
+                    match vector with
+                    | Some v -> leafVector v remaining m
+                    | None -> leafScalar m
+                let s = Section(il, target, code, pool, leaf)
+                s.Run at
+                perVector (fun k d r ->
+                    ldloc inRegisters[k]
+                    s.Push at[k]
+                    target.Operation(il, NestFolds.Combine r, d, d)
+                    stloc inRegisters[k])
+            Array.blit first 0 pointers 0 arguments
+            perVector (fun k d _ ->
+                pushSum sums[k] d
+                ldloc inRegisters[k]
+                target.Store(il, d))
+        /// Goes down the rows, some at a time, as long as so many are left.
+        let down (atOnce: int) =
+            let later = Array.init (atOnce - 1) (fun _ -> first |> Array.map (fun _ -> int64Local ()))
+            let all = Array.append [| first |] later
+            loop (fun () -> ldc (int64 atOnce - 1L)) (fun () -> ldloc rows) (fun () ->
+                for row in 1 .. atOnce - 1 do
                     for a in 0 .. arguments - 1 do
-                        if n.Arguments[a].Access <> Access.Write then
-                            increment pointers[a] (fun () -> word (Frame.rowStrides arguments + a))
-                    increment row (fun () -> ldc 1L))
-                reductions
-                |> Array.iteri (fun k (struct (v, _, _)) ->
-                    pushPartials blocks k
-                    ldloc block
-                    ldc (int64 lanes * size (wide n.Values[v].DType))
-                    il.Emit OpCodes.Mul
+                        ldloc all[row - 1].[a]
+                        step a
+                        il.Emit OpCodes.Add
+                        stloc all[row].[a]
+                ldc 0L
+                stloc index
+                overElements length (add all)
+                for a in 0 .. arguments - 1 do
+                    ldloc all[atOnce - 1].[a]
+                    step a
                     il.Emit OpCodes.Add
-                    asPointer ()
-                    ldloc sums[k]
-                    target.Store(il, wide n.Values[v].DType)))
-            for a in 0 .. arguments - 1 do
-                ldloc starts[a]
-                stloc pointers[a]
+                    stloc first[a]
+                increment rows (fun () -> ldc (int64 -atOnce)))
+        // Short code takes several rows at once: the sums are loaded and stored less often.
+        if code.Length <= 16 && arguments <= 4 then down 4
+        down 1
+        il.Emit OpCodes.Ret
+
+    /// Columns: takes the sums of later blocks into those of the blocks before them.
+    member _.Merge() =
+        prologue ()
+        let sums, others = sumsFrom Frame.sums, sumsFrom Frame.others
+        overSums (fun () ->
             reductions
             |> Array.iteri (fun k (struct (v, r, _)) ->
                 let d = wide n.Values[v].DType
-                foldTree blocks k d r lanes
+                pushSum sums[k] d
+                pushSum sums[k] d
+                target.Load(il, d)
+                pushSum others[k] d
+                target.Load(il, d)
+                target.Operation(il, NestFolds.Combine r, d, d)
+                target.Store(il, d)))
+        il.Emit OpCodes.Ret
+
+    /// Columns: stores the sums of all blocks.
+    member _.Finish() =
+        prologue ()
+        let sums = sumsFrom Frame.sums
+        let result k (v: int) () =
+            let d = wide n.Values[v].DType
+            pushSum sums[k] d
+            target.Load(il, d)
+            if d <> n.Values[v].DType then target.Operation(il, MicroOp.Convert, d, n.Values[v].DType)
+        let body remaining =
+            reductions
+            |> Array.iteri (fun k (struct (v, _, _)) ->
                 for struct (a, stored) in n.Stores do
-                    if stored = v then
-                        storeAt
-                            a
-                            (fun () ->
-                                pushPartials blocks k
-                                asPointer ()
-                                target.Load(il, d)
-                                if d <> n.Values[v].DType then
-                                    target.Operation(il, MicroOp.Convert, d, n.Values[v].DType))
-                            remaining)
+                    if stored = v then storeAt a (result k v) remaining)
         ldc 0L
         stloc index
         overElements length body

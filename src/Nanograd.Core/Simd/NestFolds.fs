@@ -47,12 +47,7 @@ type internal NestFolds(w: NestWords, il: ILGenerator, target: Target) =
             )
         | Some _ ->
             let bytes = int (size d)
-            let combine =
-                match r with
-                | Reduction.Sum -> MicroOp.Add
-                | Reduction.Prod -> MicroOp.Mul
-                | Reduction.Max -> MicroOp.Max
-                | Reduction.Min -> MicroOp.Min
+            let combine = NestFolds.Combine r
             let mutable half = laneCount d / 2
             while half >= 1 do
                 let bits = min (8 * lanes * bytes) (8 * half * bytes)
@@ -72,19 +67,16 @@ type internal NestFolds(w: NestWords, il: ILGenerator, target: Target) =
                     t.Store(il, d)
                 half <- half / 2
 
-    let foldTree (blocks: LocalBuilder) (k: int) (d: DType) (r: Reduction) (group: int) =
+    let foldTree (blocks: LocalBuilder) (k: int) (d: DType) (r: Reduction) =
         ifLess (fun () -> ldc 1L) (fun () -> ldloc blocks) (fun () ->
             pushPartials blocks k
             asPointer ()
             ldloc blocks
-            il.Emit(OpCodes.Ldc_I4, group)
             il.Emit(OpCodes.Ldc_I4, case r)
             il.Emit(OpCodes.Ldc_I4, case d)
             il.Emit(
                 OpCodes.Call,
-                Methods.runtime
-                    "FoldTree"
-                    [| typeof<nativeint>; typeof<int64>; typeof<int>; typeof<int>; typeof<int> |]
+                Methods.runtime "FoldTree" [| typeof<nativeint>; typeof<int64>; typeof<int>; typeof<int> |]
             ))
 
     let blocksOf (count: LocalBuilder) (block: int64) =
@@ -96,6 +88,14 @@ type internal NestFolds(w: NestWords, il: ILGenerator, target: Target) =
         il.Emit OpCodes.Div
         stloc blocks
         blocks
+
+    /// What a reduction does to two values.
+    static member Combine(r: Reduction) =
+        match r with
+        | Reduction.Sum -> MicroOp.Add
+        | Reduction.Prod -> MicroOp.Mul
+        | Reduction.Max -> MicroOp.Max
+        | Reduction.Min -> MicroOp.Min
 
     /// The value that changes nothing.
     static member Identity(il: ILGenerator, target: Target, r: Reduction, d: DType) =
@@ -122,6 +122,6 @@ type internal NestFolds(w: NestWords, il: ILGenerator, target: Target) =
 
     member _.Initialise(k: int, d: DType, r: Reduction) = initialise k d r
     member _.FoldLanes(k: int, d: DType, r: Reduction) = foldLanes k d r
-    member _.FoldTree(blocks: LocalBuilder, k: int, d: DType, r: Reduction, group: int) = foldTree blocks k d r group
+    member _.FoldTree(blocks: LocalBuilder, k: int, d: DType, r: Reduction) = foldTree blocks k d r
     /// How many blocks of a size cover a count, in a new local.
     member _.BlocksOf(count: LocalBuilder, block: int64) = blocksOf count block

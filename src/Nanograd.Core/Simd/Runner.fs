@@ -42,15 +42,30 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
     /// Runs a job's parts on all threads.
     let forked (job: Job) (parts: int) = Action(fun () -> Threads.Run(job, parts))
 
+    let nest (loop: Loop) (buffers: nativeint[]) : Action =
+        let onBuffers = NestOnBuffers(loop, buffers, note)
+        match loop.Nest.Kind with
+        | NestKind.Rows ->
+            let job = RowsJob onBuffers
+            forked job job.Parts
+        | NestKind.Columns ->
+            let job = ColumnsJob onBuffers
+            Action(fun () ->
+                Threads.Run(job, job.Parts)
+                job.Complete())
+
     /// What each kernel of a plan (this one, or the body of a loop in it) does on buffers, ready to run.
     let rec prepare (wrap: (unit -> Action) -> Action) (plan: Nanograd.Plan) (buffers: nativeint[]) : Action[] =
         let step (kernel: Kernel) : Action =
             match kernel with
             | Kernel.Loop l ->
-                let job = LoopJob(l, buffers, note)
-                Action(fun () ->
-                    Threads.Run(job, job.Parts)
-                    if l.Checks.Length > 0 then raiseNoted l.Checks)
+                let run = nest l buffers
+                if l.Checks.Length = 0 then
+                    run
+                else
+                    Action(fun () ->
+                        run.Invoke()
+                        raiseNoted l.Checks)
             | Kernel.Product p ->
                 let job = ProductJob(p, buffers, note)
                 Action(fun () -> job.Run())

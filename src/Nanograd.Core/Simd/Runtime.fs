@@ -223,23 +223,15 @@ type internal Runtime =
                 Runtime.Join(Runtime.Reductions[reduction], Runtime.Types[dtype], at, i, i + half)
             half <- half / 2
 
-    /// `count` groups of `lanes` values are folded, lane by lane, as a tree: neighbours first, an odd last one carried. The result is group 0.
-    static member FoldTree(at: nativeint, count: int64, lanes: int, reduction: int, dtype: int) =
+    /// `count` values are folded as a tree: neighbours first, an odd last one carried. The result is the first.
+    static member FoldTree(at: nativeint, count: int64, reduction: int, dtype: int) =
+        let r, d = Runtime.Reductions[reduction], Runtime.Types[dtype]
         let mutable count = int count
         while count > 1 do
             for i in 0 .. count / 2 - 1 do
-                for l in 0 .. lanes - 1 do
-                    Runtime.Move(Runtime.Types[dtype], at, i * lanes + l, 2 * i * lanes + l)
-                    Runtime.Join(
-                        Runtime.Reductions[reduction],
-                        Runtime.Types[dtype],
-                        at,
-                        i * lanes + l,
-                        (2 * i + 1) * lanes + l
-                    )
-            if count % 2 = 1 then
-                for l in 0 .. lanes - 1 do
-                    Runtime.Move(Runtime.Types[dtype], at, (count / 2) * lanes + l, (count - 1) * lanes + l)
+                Runtime.Move(d, at, i, 2 * i)
+                Runtime.Join(r, d, at, i, 2 * i + 1)
+            if count % 2 = 1 then Runtime.Move(d, at, count / 2, count - 1)
             count <- (count + 1) / 2
 
 /// The layout of the block of words through which a nest's code gets everything: all words are 64 bits.
@@ -249,7 +241,11 @@ module internal Frame =
     let length = 1
     let scratch = 2
     let note = 3
-    let bases = 4
+    /// Columns: where the sums of the first reduction are, those they are merged with, and how far it is to the next reduction's.
+    let sums = 4
+    let others = 5
+    let sumsStride = 6
+    let bases = 7
     /// Movement from row to row, in bytes (counting arguments: in units), then along the row.
     let rowStrides arguments = bases + arguments
     let strides arguments = bases + 2 * arguments
