@@ -53,14 +53,101 @@ let private check
 let private exactly (_: Constant[]) = same
 let private expected (roots: Tensor[]) = roots |> Array.map interpreted
 
+/// With results of this many bytes stored past the cache.
+let private streamingFrom (bytes: int64) (body: unit -> 'r) : 'r =
+    let saved = NestOnBuffers.StreamsFrom
+    NestOnBuffers.StreamsFrom <- bytes
+    try
+        body ()
+    finally
+        NestOnBuffers.StreamsFrom <- saved
+
 /// Every width, and with each another number of threads.
-let equalsInterpreter (p: Sample) =
-    let wanted = expected p.Roots
+let private equals (seed: int) (roots: Tensor[]) =
+    let wanted = expected roots
     Program.withoutRewriting (fun () ->
         widths
         |> Array.iteri (fun i bits ->
-            let threads = 1 + (p.Seed + i) % 3
-            on threads bits (fun () -> check exactly $"{bits} bits, {threads} threads" wanted (run nothing p.Roots))))
+            let threads = 1 + (seed + i) % 3
+            on threads bits (fun () -> check exactly $"{bits} bits, {threads} threads" wanted (run nothing roots))))
+
+let equalsInterpreter (p: Sample) =
+    streamingFrom (if p.Seed % 2 = 0 then 0L else Int64.MaxValue) (fun () -> equals p.Seed p.Roots)
+
+[<TestCase(1300, 700)>]
+[<TestCase(257, 2500)>]
+[<TestCase(256, 1)>]
+[<TestCase(5000, 17)>]
+[<TestCase(2049, 64)>]
+[<TestCase(1, 5000)>]
+let ``sums down columns have the interpreter's bits, however they are shared`` (rows: int, columns: int) =
+    let x = eval (Random.normal (Random.key 1L) [| rows; columns |])
+    let y = eval (Random.normal (Random.key 2L) [| columns |])
+    let small = cast DType.I8 (x * 40.0)
+    for seed in 0..2 do
+        equals
+            seed
+            [| sumOver [ 0 ] x
+               sumOver [ 0 ] (cast DType.F64 x)
+               amax [ 0 ] (x * y)
+               sumOver [ 0 ] (tanh (x * y) * x - y)
+               sumOver [ 0 ] small
+               sumOver [ 0 ] (transpose (Op.reshape [| columns; rows |] x)) |]
+
+[<TestCase(3, 300, 70)>]
+[<TestCase(70, 513, 5)>]
+let ``sums over a middle axis have the interpreter's bits`` (outer: int, rows: int, columns: int) =
+    let x = eval (Random.normal (Random.key 1L) [| outer; rows; columns |])
+    for seed in 0..2 do
+        equals seed [| sumOver [ 1 ] x; amin [ 1 ] x; sumOver [ 1 ] (cast DType.I64 (x * 9.0)) |]
+
+[<TestCase(64, 64, 1)>]
+[<TestCase(300, 131, 1)>]
+[<TestCase(9, 1000, 3)>]
+[<TestCase(77, 8, 5)>]
+let ``what lies across a loop has the interpreter's bits`` (rows: int, columns: int, batch: int) =
+    let x = eval (Random.normal (Random.key 1L) [| batch; rows; columns |])
+    let turned (x: Tensor) = Op.permute [| 0; 2; 1 |] x
+    let whole = cast DType.F64 x |> eval
+    let small = cast DType.I8 (x * 40.0) |> eval
+    for stream in [ 0L; Int64.MaxValue ] do
+        streamingFrom stream (fun () ->
+            for seed in 0..2 do
+                equals
+                    seed
+                    [| turned x
+                       exp (turned x) + Op.reshape [| batch; columns; rows |] x
+                       turned whole * turned (cast DType.F64 x)
+                       turned small
+                       Op.permute [| 2; 1; 0 |] x
+                       turned (sliceStep 1 0 rows 2 x) |])
+
+[<TestCase(1, 100003)>]
+[<TestCase(1, 16384)>]
+[<TestCase(3, 37001)>]
+let ``sums of a few long rows have the interpreter's bits, however they are shared`` (rows: int, columns: int) =
+    let x = eval (Random.normal (Random.key 1L) [| rows; columns |])
+    let y = eval (Random.normal (Random.key 2L) [| rows; 1 |])
+    for seed in 0..2 do
+        equals
+            seed
+            [| sumOver [ 1 ] x
+               sumOver [ 1 ] (cast DType.F64 x)
+               sqrt (sumOver [ 1 ] ((x - y) * x) + 3.0)
+               amax [ 1 ] x - amin [ 1 ] x
+               sumOver [ 1 ] (cast DType.U8 (x * 9.0))
+               softmax -1 x |]
+
+[<TestCase(1)>]
+[<TestCase(17)>]
+[<TestCase(4097)>]
+[<TestCase(100003)>]
+let ``what is stored past the cache has the interpreter's bits`` (columns: int) =
+    let x = eval (Random.normal (Random.key 1L) [| 3; columns |])
+    let wide = cast DType.F64 x
+    streamingFrom 0L (fun () ->
+        for seed in 0..2 do
+            equals seed [| exp x; softmax -1 x; wide * 2.0; cast DType.F32 (wide + x); transpose x; x.[1..] + 1.0 |])
 
 [<Law 60>]
 let ``compiled equals interpreted, bit for bit: moderate values`` (p: TameProgram) = equalsInterpreter p

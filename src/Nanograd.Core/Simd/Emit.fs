@@ -540,6 +540,17 @@ type internal VectorTarget(bits: int, laneSize: int) =
             il.Emit(OpCodes.Unaligned, 1uy)
             il.Emit(OpCodes.Stobj, t.Vector d)
 
+    /// (address, value) to memory past the cache; the address must be aligned to the vector.
+    member t.Stream(il: ILGenerator, d: DType) =
+        let e = element d
+        if bits = 128 && isNarrow e then
+            t.Store(il, d)
+        else
+            reinterpret il e typeof<int>
+            let struct (_, generic, _) = familyOf e
+            let integers = generic.MakeGenericType [| typeof<int> |]
+            width il $"Stream{if isNarrow e then narrowBits else bits}" [| typeof<nativeint>; integers |]
+
     /// Address on the stack to a vector: elements that are bytes in memory.
     member _.LoadBytes(il: ILGenerator, d: DType) =
         width il $"Read{if laneSize = 4 then bits else narrowBits}" [| typeof<nativeint> |]

@@ -40,6 +40,12 @@ type internal NestOnBuffers(loop: Loop, buffers: nativeint[], note: nativeint) =
             | DType.I8
             | DType.Bool -> int64 c.Bits)
 
+    /// The results with one element after the other.
+    let streamed =
+        [| for a in 0 .. arguments - 1 do
+               let argument = loop.Nest.Arguments[a]
+               if argument.Access = Access.Write && argument.Advance = Advance.Next then a |]
+
     member _.Code = code
     member _.Length = int64 loop.Extents[axes - 1]
     member _.Rows = rows
@@ -49,6 +55,25 @@ type internal NestOnBuffers(loop: Loop, buffers: nativeint[], note: nativeint) =
     /// How many threads the work is enough for: below this, waking another one costs more than it saves.
     member n.Threads =
         if outer * rows * n.Length * int64 (max 4 loop.Nest.Values.Length) < 60_000L then 1 else Threads.Count
+
+    /// Results of more bytes than that are not found in the caches by whoever reads them next.
+    static member val StreamsFrom = 16L <<< 20 with get, set
+
+    /// Should whole vectors be stored past the cache? Only where rows start at multiples of 64 bytes if the first one does, and for one
+    /// result: three at once took a quarter longer than through the cache.
+    member n.MayStream =
+        let aligned a =
+            let strides, last = loop.Operands[a].Form.Strides, axes - 1
+            Array.forall (fun d -> d = last || int64 strides[d] * sizes[a] % 64L = 0L) [| 0..last |]
+        let bytes = streamed |> Array.sumBy (fun a -> outer * rows * n.Length * sizes[a])
+        streamed.Length = 1 && code.Lanes > 1 && bytes >= NestOnBuffers.StreamsFrom && Array.forall aligned streamed
+
+    /// Do these results of a placed frame start at multiples of 64 bytes?
+    member _.IsAligned(frame: nativeptr<int64>) =
+        let mutable aligned = true
+        for a in streamed do
+            if NativePtr.get frame (Frame.bases + a) % 64L <> 0L then aligned <- false
+        aligned
 
     /// Words of the frame through which the code gets everything.
     member _.FrameSize = Frame.size arguments scalars.Length
@@ -67,21 +92,25 @@ type internal NestOnBuffers(loop: Loop, buffers: nativeint[], note: nativeint) =
         for i in 0 .. scalars.Length - 1 do
             NativePtr.set frame (Frame.scalars arguments + i) scalars[i]
 
-    /// Fills in where each argument starts for outer index `o`, row `r` and inner index `c`, and how many rows and elements follow.
-    member _.Place(frame: nativeptr<int64>, o: int64, r: int64, c: int64, count: int64, length: int64) =
+    /// Where an argument is (or the number that it counts) at outer index `o`, row `r` and inner index `c`.
+    member _.Address(a: int, o: int64, r: int64, c: int64) : int64 =
+        let form = loop.Operands[a].Form
+        let mutable position = int64 form.Offset + c * int64 form.Strides[axes - 1]
+        if axes >= 2 then position <- position + r * int64 form.Strides[axes - 2]
+        let mutable rest = o
+        for d in axes - 3 .. -1 .. 0 do
+            let e = int64 loop.Extents[d]
+            position <- position + rest % e * int64 form.Strides[d]
+            rest <- rest / e
+        let b = loop.Operands[a].Buffer
+        if b < 0 then position else int64 buffers[b] + position * sizes[a]
+
+    /// Fills in where each argument starts, and how many rows and elements follow.
+    member n.Place(frame: nativeptr<int64>, o: int64, r: int64, c: int64, count: int64, length: int64) =
         NativePtr.set frame Frame.rows count
         NativePtr.set frame Frame.length length
         for a in 0 .. arguments - 1 do
-            let form = loop.Operands[a].Form
-            let mutable position = int64 form.Offset + c * int64 form.Strides[axes - 1]
-            if axes >= 2 then position <- position + r * int64 form.Strides[axes - 2]
-            let mutable rest = o
-            for d in axes - 3 .. -1 .. 0 do
-                let e = int64 loop.Extents[d]
-                position <- position + rest % e * int64 form.Strides[d]
-                rest <- rest / e
-            let b = loop.Operands[a].Buffer
-            NativePtr.set frame (Frame.bases + a) (if b < 0 then position else int64 buffers[b] + position * sizes[a])
+            NativePtr.set frame (Frame.bases + a) (n.Address(a, o, r, c))
 
     /// Runs some rows from a row-major position on, `inner` elements of each. They must lie in one row of the outer axes. Allocates nothing.
     member n.RunFrom(position: int64, count: int64, inner: int64) =
@@ -101,6 +130,11 @@ type internal RowsJob(nest: NestOnBuffers) =
     let cutInner = code.Divisible && outer * rows < 4L * int64 wanted && length >= 256L
     let units = if cutInner then (length + 63L) / 64L else outer * rows
     let parts = int (min units (if wanted = 1 then 1L else int64 (wanted * (if cutInner || units < 64L then 1 else 4))))
+    let stream = if nest.MayStream then code.Stream.Value else null
+
+    let call (frame: nativeptr<int64>) =
+        let chosen = if isNull stream || not (nest.IsAligned frame) then code.Code else stream
+        chosen.Invoke(NativePtr.toNativeInt frame)
 
     member _.Parts = parts
 
@@ -113,15 +147,161 @@ type internal RowsJob(nest: NestOnBuffers) =
             if c1 > c0 then
                 for o in 0L .. outer - 1L do
                     nest.Place(frame, o, 0L, c0, rows, c1 - c0)
-                    code.Code.Invoke(NativePtr.toNativeInt frame)
+                    call frame
         else
             let mutable at = from
             while at < until do
                 let o, r = at / rows, at % rows
                 let count = min (rows - r) (until - at)
                 nest.Place(frame, o, r, 0L, count, length)
-                code.Code.Invoke(NativePtr.toNativeInt frame)
+                call frame
                 at <- at + count
+
+/// Operands of a loop that lie across it: their elements follow each other along another loop than the innermost.
+[<NoComparison>]
+type internal Crossing =
+    {
+        /// The loop with that other one just around the innermost.
+        Loop: Loop
+        /// The loop when those operands are turned over: along the innermost loop, too.
+        Turned: Loop
+        Arguments: int[]
+    }
+
+[<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
+module internal Crossing =
+    let private least = 8
+
+    /// The operands that lie across a loop of elementwise work, if there are some.
+    let find (loop: Loop) : Crossing voption =
+        let axes, nest = loop.Extents.Length, loop.Nest
+        let hasLookups =
+            nest.Values
+            |> Array.exists (fun v ->
+                match v.Term with
+                | Term.LoadAt _ -> true
+                | _ -> false)
+        let along a =
+            let argument, strides = nest.Arguments[a], loop.Operands[a].Form.Strides
+            if argument.Access = Access.Read && argument.Advance = Advance.Strided then
+                [ 0 .. axes - 2 ] |> List.tryFind (fun d -> strides[d] = 1 && loop.Extents[d] >= least)
+            else
+                None
+        let code = lazy (NestCompiler.get nest)
+        match [ 0 .. nest.Arguments.Length - 1 ] |> List.tryPick along with
+        | Some axis when
+            not hasLookups && loop.Extents[axes - 1] >= least && code.Value.Divisible && code.Value.Lanes > 1
+            ->
+            let order =
+                [| for d in 0 .. axes - 2 do
+                       if d <> axis then d
+                   axis
+                   axes - 1 |]
+            let reorder (xs: int[]) = order |> Array.map (fun d -> xs[d])
+            let operands =
+                loop.Operands |> Array.map (fun o -> { o with Form = { o.Form with Strides = reorder o.Form.Strides } })
+            let ordered = { loop with Extents = reorder loop.Extents; Operands = operands }
+            let crossing = [| 0 .. nest.Arguments.Length - 1 |] |> Array.filter (fun a -> along a = Some axis)
+            let isCrossing a = Array.contains a crossing
+            let turn (a: int) (argument: Argument) =
+                if isCrossing a then { argument with Advance = Advance.Next } else argument
+            ValueSome
+                { Loop = ordered
+                  Turned = { ordered with Nest = { nest with Arguments = Array.mapi turn nest.Arguments } }
+                  Arguments = crossing }
+        | _ -> ValueNone
+
+/// A nest whose operands lie across it, at work: they are turned over a tile at a time, and stay in the cache for that. Parts are
+/// ranges of tiles.
+[<Sealed>]
+type internal CrossingJob(crossing: Crossing, buffers: nativeint[], note: nativeint) =
+    inherit Job()
+    let tile = 64L
+    let nest = NestOnBuffers(crossing.Turned, buffers, note)
+    let axes = crossing.Loop.Extents.Length
+    let code, rows, length = nest.Code, nest.Rows, nest.Length
+    let down, across = (rows + tile - 1L) / tile, (length + tile - 1L) / tile
+    let tiles = nest.Outer * down * across
+    let parts = min tiles (if nest.Threads = 1 then 1L else 4L * int64 nest.Threads)
+    let scratch = (code.Scratch tile + 63L) / 64L * 64L
+    let room = tile * tile * 8L
+    let stream = if nest.MayStream then code.Stream.Value else null
+    let arguments = crossing.Loop.Nest.Arguments.Length
+    let sizes = crossing.Loop.Nest.Arguments |> Array.map (fun a -> int64 (DType.size a.DType))
+    let strideOf a = int64 crossing.Loop.Operands[a].Form.Strides[axes - 1] * sizes[a]
+
+    member _.Parts = int parts
+
+    override _.Run(part) =
+        let frame = NativePtr.stackalloc<int64> nest.FrameSize
+        let memory = ThreadScratch.Take(scratch + room * int64 crossing.Arguments.Length)
+        nest.Prepare(frame, memory)
+        for t in tiles * int64 part / parts .. tiles * int64 (part + 1) / parts - 1L do
+            let o, r, c = t / (down * across), t / across % down * tile, t % across * tile
+            let height, width = min tile (rows - r), min tile (length - c)
+            nest.Place(frame, o, r, c, height, width)
+            for i in 0 .. crossing.Arguments.Length - 1 do
+                let a = crossing.Arguments[i]
+                let turned = int64 memory + scratch + room * int64 i
+                Tiles.transpose
+                    (int sizes[a])
+                    (nest.Address(a, o, r, c))
+                    (strideOf a)
+                    turned
+                    (tile * sizes[a])
+                    height
+                    width
+                NativePtr.set frame (Frame.bases + a) turned
+                NativePtr.set frame (Frame.rowStrides arguments + a) (tile * sizes[a])
+            let chosen = if isNull stream || not (nest.IsAligned frame) then code.Code else stream
+            chosen.Invoke(NativePtr.toNativeInt frame)
+
+/// A nest that folds a few long rows: parts are ranges of blocks of a row, whole subtrees of the tree that adds up blocks.
+[<Sealed>]
+type internal FoldedRowsJob(nest: NestOnBuffers) =
+    inherit Job()
+    let code, length = nest.Code, nest.Length
+    let rows = nest.Outer * nest.Rows
+    let block = 4096L
+    let blocks = (length + block - 1L) / block
+    let partBlocks =
+        let wanted = max 1L (blocks * rows / (4L * int64 nest.Threads))
+        1L <<< (63 - Numerics.BitOperations.LeadingZeroCount(uint64 (min blocks wanted)))
+    let each = (blocks + partBlocks - 1L) / partBlocks
+    let part, close = code.Part.Value, code.Close.Value
+    let sumsStride = 8L * each
+    let sums = Buffers.block (rows * int64 code.Reductions * sumsStride)
+
+    let prepare (frame: nativeptr<int64>) (row: int64) (number: int64) =
+        nest.Prepare(frame, ThreadScratch.Take(code.Scratch(partBlocks * block)))
+        NativePtr.set frame Frame.sums (int64 sums.Pointer + row * int64 code.Reductions * sumsStride)
+        NativePtr.set frame Frame.sumsStride sumsStride
+        NativePtr.set frame Frame.others number
+
+    /// Is there enough in few enough rows?
+    static member Suits(nest: NestOnBuffers) =
+        nest.Code.Foldable
+        && nest.Threads > 1
+        && nest.Outer * nest.Rows < 2L * int64 nest.Threads
+        && nest.Length >= 16384L
+
+    member _.Parts = int (rows * each)
+
+    override _.Run(index) =
+        let frame = NativePtr.stackalloc<int64> nest.FrameSize
+        let row, number = int64 index / each, int64 index % each
+        let first = number * partBlocks * block
+        prepare frame row number
+        nest.Place(frame, row / nest.Rows, row % nest.Rows, first, 1L, min (partBlocks * block) (length - first))
+        part.Invoke(NativePtr.toNativeInt frame)
+
+    /// Ends all rows, when their parts are done.
+    member _.Complete() =
+        let frame = NativePtr.stackalloc<int64> nest.FrameSize
+        for row in 0L .. rows - 1L do
+            prepare frame row each
+            nest.Place(frame, row / nest.Rows, row % nest.Rows, 0L, 1L, length)
+            close.Invoke(NativePtr.toNativeInt frame)
 
 /// A nest of columns at work. A unit is a chunk of the columns under one outer index, narrow enough for its sums to stay in the cache.
 /// Parts are ranges of units or, where those are few, groups of blocks of rows in every unit.

@@ -12,6 +12,11 @@ type internal CompiledNest =
     {
         /// Rows: some rows from end to end. Columns: the sums of the rows of one block.
         Code: NestCode
+        /// Rows, where results are larger than the caches: they go past them. The addresses written to must be multiples of 64.
+        Stream: Lazy<NestCode>
+        /// Rows that only fold: one part of a row, and what is left to do when all parts are done.
+        Part: Lazy<NestCode>
+        Close: Lazy<NestCode>
         /// Columns: takes sums into others, and stores them.
         Merge: NestCode
         Finish: NestCode
@@ -21,6 +26,8 @@ type internal CompiledNest =
         Scratch: int64 -> int64
         /// True when rows may be cut into pieces: nothing is folded along them.
         Divisible: bool
+        /// True when all that happens along rows is that they are folded, once.
+        Foldable: bool
         /// How many reductions there are.
         Reductions: int
     }
@@ -56,15 +63,26 @@ module internal NestCompiler =
         let struct (code, _) = Micro.build n reach (Array.distinct roots)
         code
 
+    /// Do all reductions of rows belong to the first pass, and is nothing else done there?
+    let private isFoldable (n: Nest) (passes: Passes) =
+        let folds =
+            n.Values
+            |> Array.choose (fun v ->
+                match v.Term with
+                | Term.Reduced(_, x) -> Some passes.Stage[x]
+                | _ -> None)
+        let storesElements = n.Stores |> Array.exists (fun struct (a, _) -> Passes.isElementStore n a)
+        folds.Length > 0 && Array.forall ((=) 0) folds && not storesElements && passes.Saved.Count = 0
+
     let private make (n: Nest) (width: int) : CompiledNest =
         let passes = Passes.plan n
         let target: Target =
             match Vectors.laneSize (elementCode n passes) with
             | ValueSome lane -> VectorTarget(width, lane)
             | ValueNone -> ScalarTarget()
-        let emitted (emit: NestEmitter -> unit) =
+        let emitted (streams: bool) (emit: NestEmitter -> unit) =
             let m = DynamicMethod("nest", typeof<Void>, [| typeof<nativeint> |], typeof<Runtime>.Module, true)
-            emit (NestEmitter(n, passes, m.GetILGenerator(), target))
+            emit (NestEmitter(n, passes, m.GetILGenerator(), target, streams))
             m.CreateDelegate<NestCode>()
         Interlocked.Increment &compiled |> ignore
         let reductions =
@@ -79,12 +97,16 @@ module internal NestCompiler =
             let blocks = (length + 4095L) / 4096L
             64L + 512L * int64 reductions + 64L * blocks * int64 reductions + 8L * (length + 32L) * int64 saved + 256L
         let isRows = n.Kind = NestKind.Rows
-        { Code = emitted (if isRows then _.Rows() else _.Columns())
-          Merge = if isRows then null else emitted _.Merge()
-          Finish = if isRows then null else emitted _.Finish()
+        { Code = emitted false (if isRows then _.Rows(RowsRole.Whole) else _.Columns())
+          Stream = lazy (emitted true _.Rows(RowsRole.Whole))
+          Part = lazy (emitted false _.Rows(RowsRole.Part))
+          Close = lazy (emitted false _.Rows(RowsRole.Close))
+          Merge = if isRows then null else emitted false _.Merge()
+          Finish = if isRows then null else emitted false _.Finish()
           Lanes = target.Lanes
           Scratch = scratch
           Divisible = isRows && reductions = 0 && saved = 0
+          Foldable = isRows && isFoldable n passes
           Reductions = reductions }
 
     /// The code of a nest under the current vector width.

@@ -4,9 +4,17 @@ open System
 open System.Reflection.Emit
 open Nanograd
 
-/// Emits one nest: straight-line sections inside loops over rows, blocks and elements.
+/// What code of a nest of rows does: all of a row, what one part of a row gives to its sums, or the rest, when all parts have.
+[<RequireQualifiedAccess>]
+type internal RowsRole =
+    | Whole
+    | Part
+    | Close
+
+/// Emits one nest: straight-line sections inside loops over rows, blocks and elements. `streams`: whole vectors are stored past the
+/// cache, at addresses that are aligned to them.
 [<Sealed>]
-type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Target) =
+type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Target, streams: bool) =
     let w = NestWords(n, il, target)
     let folds = NestFolds(w, il, target)
     let arguments = n.Arguments.Length
@@ -37,7 +45,7 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
     let leafVector v remaining (m: Micro) = w.LeafVector(v, remaining, m)
     let initialise k d r = folds.Initialise(k, d, r)
     let foldLanes k d r = folds.FoldLanes(k, d, r)
-    let foldTree blocks k d r = folds.FoldTree(blocks, k, d, r)
+    let foldTree count place d r = folds.FoldTree(count, place, d, r)
     let blocksOf count block = folds.BlocksOf(count, block)
 
     // ---- sections
@@ -94,7 +102,7 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
             pushPlace pointers[a] a
             asPointer ()
             push ()
-            w.ToMemory(v, d)
+            if streams && DType.size d > 1 then v.Stream(il, d) else w.ToMemory(v, d)
         | Some v, _, _ -> // by way of scratch memory
             ldloc scratch
             asPointer ()
@@ -242,8 +250,54 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
             body ()
             increment index (fun () -> ldc (int64 lanes)))
 
+    /// The address of what a part of a row leaves for others: of reduction k, that of the part whose number is on the stack.
+    let pushShared (k: int) (d: DType) =
+        ldc (size d)
+        il.Emit OpCodes.Mul
+        word Frame.sums
+        il.Emit OpCodes.Add
+        word Frame.sumsStride
+        ldc (int64 k)
+        il.Emit OpCodes.Mul
+        il.Emit OpCodes.Add
+        asPointer ()
+
+    /// After the blocks of a pass: the result of a reduction, known to the rest of the row.
+    let conclude (role: RowsRole) (blocks: LocalBuilder) (v: int) (r: Reduction) =
+        let k = reductions |> Array.findIndex (fun struct (w, _, _) -> w = v)
+        let d = wide n.Values[v].DType
+        let blocks, place =
+            match role with
+            | RowsRole.Whole
+            | RowsRole.Part -> blocks, (fun () -> pushPartials blocks k)
+            | RowsRole.Close ->
+                let parts = int64Local ()
+                word Frame.others
+                stloc parts
+                parts,
+                fun () ->
+                    ldc 0L
+                    pushShared k d
+        foldTree blocks place d r
+        match role with
+        | RowsRole.Part ->
+            word Frame.others
+            pushShared k d
+            place ()
+            asPointer ()
+            scalar.Load(il, d)
+            scalar.Store(il, d)
+        | RowsRole.Whole
+        | RowsRole.Close ->
+            place ()
+            asPointer ()
+            scalar.Load(il, d)
+            if d <> n.Values[v].DType then scalar.Operation(il, MicroOp.Convert, d, n.Values[v].DType)
+            rowValues[v] <- il.DeclareLocal(scalar.TypeOf n.Values[v].DType)
+            stloc rowValues[v]
+
     /// Rows: all passes over one row, then the next.
-    member _.Rows() =
+    member _.Rows(role: RowsRole) =
         prologue ()
         let rows, start, stop = int64Local (), int64Local (), int64Local ()
         word Frame.rows
@@ -272,7 +326,7 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
             rowValues.Clear()
             spread.Clear()
             lookups.Clear()
-            for pass in 0 .. passes.Count - 1 do
+            for pass in 0 .. (if role = RowsRole.Part then 0 else passes.Count - 1) do
                 rowSection pass
                 if pass = 0 then rowLookups ()
                 let reduce = reductions |> Array.filter (fun struct (_, _, x) -> passes.Stage[x] = pass)
@@ -301,7 +355,7 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                     stloc index
                     if reduce.Length = 0 then
                         overElements length (elementSection pass roots reduce stores)
-                    else
+                    elif role <> RowsRole.Close then
                         ldc 0L
                         stloc start
                         loop (fun () -> ldloc start) (fun () -> ldloc length) (fun () ->
@@ -340,20 +394,12 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                                 scalar.Store(il, d)
                             ldloc stop
                             stloc start)
-                        for struct (v, r, _) in reduce do
-                            let k = reductions |> Array.findIndex (fun struct (w, _, _) -> w = v)
-                            let d = wide n.Values[v].DType
-                            foldTree blocks k d r
-                            pushPartials blocks k
-                            asPointer ()
-                            scalar.Load(il, d)
-                            if d <> n.Values[v].DType then scalar.Operation(il, MicroOp.Convert, d, n.Values[v].DType)
-                            rowValues[v] <- il.DeclareLocal(scalar.TypeOf n.Values[v].DType)
-                            stloc rowValues[v]
+                    for struct (v, r, _) in reduce do
+                        conclude role blocks v r
             ldc 0L
             stloc index
             for struct (a, v) in n.Stores do
-                if not (Passes.isElementStore n a) then
+                if role <> RowsRole.Part && not (Passes.isElementStore n a) then
                     ldloc pointers[a]
                     asPointer ()
                     ldloc rowValues[v]
@@ -362,6 +408,7 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                 increment pointers[a] (fun () -> word (Frame.rowStrides arguments + a))
             increment rows (fun () -> ldc -1L)
         loop (fun () -> ldc 0L) (fun () -> ldloc rows) body
+        if streams then il.Emit(OpCodes.Call, Methods.find typeof<Widths> "StreamsEnd" typeof<int> [||])
         il.Emit OpCodes.Ret
 
     /// Columns: rows one after the other, each added to the sums of its block, which stay in the cache.

@@ -18,7 +18,6 @@ type internal NestFolds(w: NestWords, il: ILGenerator, target: Target) =
     let size (d: DType) = w.Size d
     let laneCount (d: DType) = w.LaneCount d
     let lanesOffset k = w.LanesOffset k
-    let pushPartials (blocks: LocalBuilder) (k: int) = w.PushPartials(blocks, k)
     let case (x: 'u) = Case.number x
 
     let initialise (k: int) (d: DType) (r: Reduction) =
@@ -67,11 +66,11 @@ type internal NestFolds(w: NestWords, il: ILGenerator, target: Target) =
                     t.Store(il, d)
                 half <- half / 2
 
-    let foldTree (blocks: LocalBuilder) (k: int) (d: DType) (r: Reduction) =
-        ifLess (fun () -> ldc 1L) (fun () -> ldloc blocks) (fun () ->
-            pushPartials blocks k
+    let foldTree (count: LocalBuilder) (place: unit -> unit) (d: DType) (r: Reduction) =
+        ifLess (fun () -> ldc 1L) (fun () -> ldloc count) (fun () ->
+            place ()
             asPointer ()
-            ldloc blocks
+            ldloc count
             il.Emit(OpCodes.Ldc_I4, case r)
             il.Emit(OpCodes.Ldc_I4, case d)
             il.Emit(
@@ -122,6 +121,7 @@ type internal NestFolds(w: NestWords, il: ILGenerator, target: Target) =
 
     member _.Initialise(k: int, d: DType, r: Reduction) = initialise k d r
     member _.FoldLanes(k: int, d: DType, r: Reduction) = foldLanes k d r
-    member _.FoldTree(blocks: LocalBuilder, k: int, d: DType, r: Reduction) = foldTree blocks k d r
+    /// Folds so many values at a place.
+    member _.FoldTree(count: LocalBuilder, place: unit -> unit, d: DType, r: Reduction) = foldTree count place d r
     /// How many blocks of a size cover a count, in a new local.
     member _.BlocksOf(count: LocalBuilder, block: int64) = blocksOf count block

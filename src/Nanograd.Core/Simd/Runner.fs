@@ -44,7 +44,16 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
 
     let nest (loop: Loop) (buffers: nativeint[]) : Action =
         let onBuffers = NestOnBuffers(loop, buffers, note)
+        let crossing = if loop.Nest.Kind = NestKind.Rows then Crossing.find loop else ValueNone
         match loop.Nest.Kind with
+        | NestKind.Rows when crossing.IsSome ->
+            let job = CrossingJob(crossing.Value, buffers, note)
+            forked job job.Parts
+        | NestKind.Rows when FoldedRowsJob.Suits onBuffers ->
+            let job = FoldedRowsJob onBuffers
+            Action(fun () ->
+                Threads.Run(job, job.Parts)
+                job.Complete())
         | NestKind.Rows ->
             let job = RowsJob onBuffers
             forked job job.Parts

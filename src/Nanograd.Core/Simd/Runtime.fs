@@ -122,6 +122,7 @@ type internal Runtime =
             0L
 
     /// `count` elements of `size` bytes from consecutive places to places `stride` bytes apart.
+    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>] // fast from the first call on
     static member Scatter(source: nativeint, target: nativeint, stride: int64, count: int64, size: int) =
         for i in 0L .. count - 1L do
             let s, t = source + nativeint (i * int64 size), target + nativeint (i * stride)
@@ -133,6 +134,7 @@ type internal Runtime =
                 NativePtr.write (NativePtr.ofNativeInt<int64> t) (NativePtr.read (NativePtr.ofNativeInt<int64> s))
 
     /// The opposite of Scatter.
+    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>] // fast from the first call on
     static member Collect(source: nativeint, target: nativeint, stride: int64, count: int64, size: int) =
         for i in 0L .. count - 1L do
             let s, t = source + nativeint (i * stride), target + nativeint (i * int64 size)

@@ -150,3 +150,21 @@ type internal Widths =
                 let s = Vector256.Narrow(Vector512.GetLower x, Vector512.GetUpper x)
                 Vector128.Narrow(Vector256.GetLower s, Vector256.GetUpper s)
         NativePtr.write (NativePtr.ofNativeInt at) packed
+
+    // ---- past the cache, to aligned addresses
+
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
+    static member Stream512(target: nativeint, x: Vector512<int>) =
+        Vector512.StoreAlignedNonTemporal(x, NativePtr.ofNativeInt<int> target)
+
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
+    static member Stream256(target: nativeint, x: Vector256<int>) =
+        Vector256.StoreAlignedNonTemporal(x, NativePtr.ofNativeInt<int> target)
+
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
+    static member Stream128(target: nativeint, x: Vector128<int>) =
+        Vector128.StoreAlignedNonTemporal(x, NativePtr.ofNativeInt<int> target)
+
+    /// What was streamed becomes visible to other threads before what follows.
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
+    static member StreamsEnd() = if Sse.IsSupported then Sse.StoreFence()
