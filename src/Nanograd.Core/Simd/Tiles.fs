@@ -8,12 +8,12 @@ open Microsoft.FSharp.NativeInterop
 /// Small pieces of matrices, turned over in registers.
 [<RequireQualifiedAccess>]
 module internal Tiles =
-    let private at (start: int64) (i: int64) = NativePtr.ofNativeInt<byte>(nativeint (start + i))
-    let private load4 start i = Vector256.Load(at start i).AsSingle()
-    let private load8 start i = Vector256.Load(at start i).AsDouble()
+    let inline private at (start: int64) (i: int64) = NativePtr.ofNativeInt<byte>(nativeint (start + i))
+    let inline private load4 start i = Vector256.Load(at start i).AsSingle()
+    let inline private load8 start i = Vector256.Load(at start i).AsDouble()
 
     /// 8 x 8 elements of 4 bytes.
-    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
+    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>] // fast from the first call on
     let private eights (source: int64) (sourceStride: int64) (target: int64) (targetStride: int64) =
         let inline row i = load4 source (i * sourceStride)
         let inline low i = Avx.UnpackLow(row i, row (i + 1L))
@@ -35,7 +35,7 @@ module internal Tiles =
         store 7L (Avx.Permute2x128(b3, b7, 0x31uy))
 
     /// 4 x 4 elements of 8 bytes.
-    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
+    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>] // fast from the first call on
     let private fours (source: int64) (sourceStride: int64) (target: int64) (targetStride: int64) =
         let inline row i = load8 source (i * sourceStride)
         let inline store i (x: Vector256<float>) = Vector256.Store(x.AsByte(), at target (i * targetStride))
@@ -47,6 +47,7 @@ module internal Tiles =
         store 2L (Avx.Permute2x128(a0, a2, 0x31uy))
         store 3L (Avx.Permute2x128(a1, a3, 0x31uy))
 
+    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     let private one (size: int) (source: int64) (target: int64) =
         if size = 4 then
             NativePtr.write
