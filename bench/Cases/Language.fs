@@ -1,0 +1,127 @@
+/// Language models: training, reading a prompt, writing on.
+module Nanograd.Bench.Cases.Language
+
+open Nanograd
+open Nanograd.Bench
+open Nanograd.Bench.Make
+
+/// Operations of a forward pass over rows of a full context. Attention counts all places, also those that are masked.
+let private flop (c: GptConfig) rows context =
+    let embd = float c.Embd
+    let perToken = float c.Layers * (24.0 * embd * embd + 4.0 * float context * embd) + 2.0 * embd * float c.Vocab
+    float (rows * context) * perToken
+
+/// GPT-2's start, but no norm is one and no bias zero, so that mistakes in them show.
+let private start (c: GptConfig) : Gpt =
+    let shifted n (t: Tensor) = if t.Rank = 1 then t + 0.02 * Random.normal (Random.key (100L + int64 n)) t.Shape else t
+    let p = Gpt.init (Random.key 1L) c
+    eval (Tree.rebuild p (Array.mapi shifted (Tree.leaves p)))
+
+let private training name (c: GptConfig) rows context options =
+    let config = $"training step, {c.Layers} layers of {c.Embd}, {c.Heads} heads, {rows} x {context} tokens, AdamW"
+    arithmetic name config (3.0 * flop c rows context) (fun () ->
+        let tokens n = below c.Vocab n [| rows; context |]
+        let loss p (ids, targets) = Gpt.loss c p None ids targets
+        ofTraining options loss (start c) (tokens 2L, tokens 3L))
+    |> tolerating 1e-2
+
+/// nanoGPT's models of characters: no biases, exact gelu, decay 0.1, gradients clipped at a norm of 1.
+let private chars name layers heads embd context =
+    let c =
+        { Gpt.small 65 with
+            Layers = layers
+            Heads = heads
+            Embd = embd
+            Context = context }
+    training name c 12 context { Train.defaults with Rate = LearningRate.Constant 1e-3 }
+
+/// GPT-2 of 124 M parameters.
+let private gpt2 =
+    { Vocab = 50257
+      Context = 1024
+      Layers = 12
+      Heads = 12
+      Embd = 768
+      Dropout = 0.0
+      Bias = true
+      TiedHead = true
+      TanhGelu = true }
+
+/// The logits of all places of a prompt.
+let private prefill =
+    let length = 256
+    arithmetic "gpt2_prefill256" "GPT-2 124M reads 256 tokens, all logits" (flop gpt2 1 length) (fun () ->
+        ofFunction (fun (p, ids) -> Gpt.apply gpt2 p None ids) (start gpt2, below gpt2.Vocab 2L [| 1; length |]))
+
+/// Writing on, one token after another, with the keys and values of all places before kept.
+module private Decode =
+    let prompt, tokens = 16, 32
+
+    /// Places that attention looks at; later ones are masked. A compiled step serves all places up to here.
+    let window = 64
+
+    [<NoComparison>]
+    type State = { Keys: Tensor[]; Values: Tensor[]; Place: Tensor; Token: Tensor }
+
+    let empty () =
+        let cache () = Array.init gpt2.Layers (fun _ -> zeros [| gpt2.Heads; gpt2.Context; gpt2.Embd / gpt2.Heads |])
+        let zero = eval (zerosOf DType.I64 [||])
+        { Keys = cache (); Values = cache (); Place = zero; Token = zero }
+
+    /// One token through all blocks: the state with it in the caches, and the logits of the next.
+    let step (state: State) (p: Gpt) : State * Tensor =
+        let width = gpt2.Embd / gpt2.Heads
+        let zero = zerosLike state.Place
+        let isLater = gt (Op.iota DType.I64 [| 1; window |] 1) state.Place
+        let keep (cache: Tensor) (row: Tensor) =
+            Op.dynamicUpdate [| zero; state.Place; zero |] (reshape [| gpt2.Heads; 1; width |] row) cache
+        let seen cache = slice 1 0 window cache
+        let block (x: Tensor, keys, values) (i, b: Block) =
+            let qkv = Linear.apply b.Attn.CAttn (LayerNorm.apply b.Ln1 x) |> reshape [| 3; gpt2.Heads; 1; width |]
+            let k, v = keep state.Keys[i] (select 0 1 qkv), keep state.Values[i] (select 0 2 qkv)
+            let weights = Attention.weights (Some isLater) (select 0 0 qkv) (seen k)
+            let mixed = Attention.mix weights (seen v) |> reshape [| gpt2.Embd |]
+            let x = x + Linear.apply b.Attn.CProj mixed
+            x + Mlp.apply true b.Mlp (LayerNorm.apply b.Ln2 x), k :: keys, v :: values
+        let embedded = take 0 state.Token p.Wte.Weight + take 0 state.Place p.Wpe.Weight
+        let x, keys, values = Seq.fold block (embedded, [], []) (Seq.indexed p.H)
+        let logits = Linear.compute p.Wte.Weight None (LayerNorm.apply p.LnF x)
+        { Keys = Array.rev (Array.ofList keys)
+          Values = Array.rev (Array.ofList values)
+          Place = state.Place + 1
+          Token = argMax 0 logits },
+        logits
+
+    let prepare () : Work =
+        let run = jitDonate step
+        let p, ids = start gpt2, below gpt2.Vocab 2L [| prompt |]
+        let scalar (i: int64) = eval (full DType.I64 [||] (float i))
+        let given = toArray<int64> ids |> Array.map scalar
+        let mutable state = Values.own (empty ())
+        let feed token place =
+            let next, logits = run { state with Token = token; Place = place } p
+            state <- next
+            logits
+        given |> Array.iteri (fun i token -> feed (Values.own token) (scalar (int64 i)) |> ignore)
+        /// From the first token of the prompt again, as the peer does, at the place after the prompt.
+        let write () =
+            let first = feed (Values.own given[0]) (scalar (int64 prompt))
+            Seq.init (tokens - 1) (fun _ -> feed state.Token state.Place) |> Seq.fold (fun _ next -> next) first
+        { Operands = Array.append (Tree.leaves p) [| ids |]
+          First = fun () -> [| write () |]
+          Again = write >> ignore }
+
+    let case =
+        let weights = 12 * 12 * 768 * 768 + 50257 * 768
+        { reading "gen_gpt2" "GPT-2 124M writes 32 tokens after 16, one at a time; ms per token" (float weights) prepare with
+            Flop = 2.0 * float weights
+            Units = tokens }
+
+let all =
+    [ chars "gpt_char_small" 4 4 128 64
+      chars "gpt_char_full" 6 6 384 256
+      chars "gpt_char_1head" 3 1 96 100
+      chars "gpt_char_16heads" 3 16 240 77
+      training "gpt2_train_b4t64" gpt2 4 64 { adam with Rate = LearningRate.Constant 1e-4 }
+      prefill
+      Decode.case ]

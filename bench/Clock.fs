@@ -1,0 +1,36 @@
+namespace Nanograd.Bench
+
+open System
+open System.Collections.Generic
+open System.Diagnostics
+
+/// Times of single runs, in seconds.
+type Times = { Median: float; Least: float; Count: int }
+
+module Clock =
+    let private seconds (run: unit -> unit) =
+        let start = Stopwatch.GetTimestamp()
+        run ()
+        Stopwatch.GetElapsedTime(start).TotalSeconds
+
+    /// The middle one, or halfway between the two in the middle.
+    let median (values: seq<float>) : float =
+        let sorted = Seq.sort values |> Seq.toArray
+        let middle = sorted.Length / 2
+        if sorted.Length % 2 = 1 then sorted[middle] else (sorted[middle - 1] + sorted[middle]) / 2.0
+
+    /// At least 5 runs and a quarter of the budget (in seconds) to warm up, then at least 5 runs and the budget. The peer
+    /// script does the same.
+    let measure (budget: float) (run: unit -> unit) : Times =
+        let watch, times = Stopwatch.StartNew(), List<float>()
+        let mutable warmUps = 0
+        while warmUps < 5 || (warmUps < 2000 && watch.Elapsed.TotalSeconds < budget / 4.0) do
+            run ()
+            warmUps <- warmUps + 1
+        watch.Restart()
+        while times.Count < 5 || (times.Count < 5000 && watch.Elapsed.TotalSeconds < budget) do
+            times.Add(seconds run)
+        { Median = median times; Least = Seq.min times; Count = times.Count }
+
+    /// The least time of some runs.
+    let best (runs: int) (run: unit -> unit) : float = Seq.init runs (fun _ -> seconds run) |> Seq.min
