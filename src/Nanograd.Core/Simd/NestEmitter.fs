@@ -120,12 +120,13 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                  | None -> fun () -> ldc (int64 lanes))
                 d
 
-    /// One vector's (or element's) worth of a pass.
+    /// One vector's (or element's) worth of a pass. Sums are in registers, if there are any for them, or else in memory.
     let elementSection
         pass
         (roots: int[])
         (reduce: struct (int * Reduction * int)[])
         (stores: struct (int * int)[])
+        (held: LocalBuilder[])
         (remaining: (unit -> unit) option)
         =
         let struct (code, at) = Micro.build n (reachElement pass) roots
@@ -136,7 +137,13 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
         let s = Section(il, target, code, pool, leaf)
         s.Run at
         let rootOf v = at[Array.IndexOf(roots, v)]
-        for struct (v, r, x) in reduce do
+        let inRegister (struct (v, r, x)) (sum: LocalBuilder) =
+            let d = wide n.Values[v].DType
+            ldloc sum
+            s.Push(rootOf x)
+            target.Operation(il, NestFolds.Combine r, d, d)
+            stloc sum
+        let inMemory (struct (v, r, x)) =
             let k = reductions |> Array.findIndex (fun struct (w, _, _) -> w = v)
             let d = wide n.Values[v].DType
             let place () = // lanes + (index mod lanes) * size
@@ -173,6 +180,7 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
             | _ -> s.Push(rootOf x)
             target.Operation(il, NestFolds.Combine r, d, d)
             target.Store(il, d)
+        if held.Length > 0 then Array.iter2 inRegister reduce held else Array.iter inMemory reduce
         for struct (a, v) in stores do
             storeAt a (fun () -> s.Push(rootOf v)) remaining
         for v in passes.Saved do
@@ -208,6 +216,51 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                 )
                 ldloc stop
                 stloc index)
+
+    /// Registers for the sums of a pass, for each vector of its lanes those of all reductions: if they and the code, once for each
+    /// vector, are not too much.
+    let registersFor pass (roots: int[]) (reduce: struct (int * Reduction * int)[]) : LocalBuilder[][] =
+        let typeOf (struct (v, _, _)) = wide n.Values[v].DType
+        let counts = reduce |> Array.map (typeOf >> laneCount) |> Array.distinct
+        if vector.IsNone || counts.Length <> 1 then
+            [||]
+        else
+            let vectors = counts[0] / lanes
+            let struct (code, _) = Micro.build n (reachElement pass) roots
+            if vectors * reduce.Length > 8 || vectors * code.Length > 200 then
+                [||]
+            else
+                Array.init vectors (fun _ -> reduce |> Array.map (fun r -> il.DeclareLocal(target.TypeOf(typeOf r))))
+
+    /// As many whole sets of lanes as there are up to `stop`, in registers; then the sums go to memory.
+    let overLanes (stop: LocalBuilder) (held: LocalBuilder[][]) (reduce: struct (int * Reduction * int)[]) section =
+        let each (act: int -> int -> DType -> Reduction -> LocalBuilder -> unit) =
+            held
+            |> Array.iteri (fun g sums ->
+                reduce
+                |> Array.iteri (fun i (struct (v, r, _)) ->
+                    let k = reductions |> Array.findIndex (fun struct (w, _, _) -> w = v)
+                    act g k (wide n.Values[v].DType) r sums[i]))
+        each (fun _ _ d r sum ->
+            NestFolds.Identity(il, target, r, d)
+            stloc sum)
+        loop
+            (fun () ->
+                ldloc index
+                ldc (int64 (held.Length * lanes) - 1L)
+                il.Emit OpCodes.Add)
+            (fun () -> ldloc stop)
+            (fun () ->
+                for sums in held do
+                    section sums None
+                    increment index (fun () -> ldc (int64 lanes)))
+        each (fun g k d _ sum ->
+            ldloc scratch
+            ldc (lanesOffset k + int64 (g * lanes) * size d)
+            il.Emit OpCodes.Add
+            asPointer ()
+            ldloc sum
+            target.Store(il, d))
 
     let prologue () =
         for a in 0 .. arguments - 1 do
@@ -354,8 +407,10 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                     ldc 0L
                     stloc index
                     if reduce.Length = 0 then
-                        overElements length (elementSection pass roots reduce stores)
+                        overElements length (elementSection pass roots reduce stores [||])
                     elif role <> RowsRole.Close then
+                        let held = registersFor pass roots reduce
+                        let section = elementSection pass roots reduce stores
                         ldc 0L
                         stloc start
                         loop (fun () -> ldloc start) (fun () -> ldloc length) (fun () ->
@@ -368,12 +423,15 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                                 Methods.find typeof<Math> "Min" typeof<int64> [| typeof<int64>; typeof<int64> |]
                             )
                             stloc stop
-                            for struct (v, r, _) in reduce do
-                                initialise
-                                    (reductions |> Array.findIndex (fun struct (w, _, _) -> w = v))
-                                    (wide n.Values[v].DType)
-                                    r
-                            overElements stop (elementSection pass roots reduce stores)
+                            if held.Length > 0 then
+                                overLanes stop held reduce section
+                            else
+                                for struct (v, r, _) in reduce do
+                                    initialise
+                                        (reductions |> Array.findIndex (fun struct (w, _, _) -> w = v))
+                                        (wide n.Values[v].DType)
+                                        r
+                            overElements stop (section [||])
                             for struct (v, r, _) in reduce do
                                 let k = reductions |> Array.findIndex (fun struct (w, _, _) -> w = v)
                                 let d = wide n.Values[v].DType
