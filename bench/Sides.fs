@@ -49,8 +49,10 @@ module Ours =
 
     /// In a process of its own.
     let start (case: Case) (folder: string) (budget: float) (writes: bool) : Side =
-        let dll = Reflection.Assembly.GetExecutingAssembly().Location
-        let arguments = [ dll; Verb; case.Name; folder; Fresh.number budget; string writes ]
+        // Started by `dotnet run` this is a program of its own, started by `dotnet FILE.dll` it is the argument of one.
+        let isHosted = IO.Path.GetFileNameWithoutExtension Environment.ProcessPath = "dotnet"
+        let own = if isHosted then [ Reflection.Assembly.GetExecutingAssembly().Location ] else []
+        let arguments = own @ [ Verb; case.Name; folder; Fresh.number budget; string writes ]
         let change (environment: Specialized.StringDictionary) =
             case.Threads |> Option.iter (fun n -> environment[threadsVariable] <- string n)
         let r = Fresh.run Environment.ProcessPath arguments change |> Fresh.orFail $"{case.Name} here" |> Fresh.lastLine
