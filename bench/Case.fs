@@ -46,6 +46,8 @@ type Case =
         Units: int
         /// The largest error that rounding explains; see Compare.
         Tolerance: float
+        /// Are the results those of a step of Adam: loss, parameters, first moments?
+        IsAdam: bool
         Prepare: unit -> Work
     }
 
@@ -67,6 +69,7 @@ module Make =
           Threads = None
           Units = 1
           Tolerance = 1e-4
+          IsAdam = false
           Prepare = prepare }
 
     /// Bounded by arithmetic.
@@ -81,8 +84,10 @@ module Make =
     /// Bounded by nothing but the number of steps.
     let overhead name config prepare = case name config Limit.Overhead prepare
 
-    /// For steps of Adam: where a gradient is rounding noise about zero, the first update is anything up to the rate.
     let tolerating tolerance case = { case with Tolerance = tolerance }
+
+    /// For steps of Adam: long sums in the gradients, updates of rounding noise in the parameters.
+    let afterAdam case = { case with Tolerance = 1e-3; IsAdam = true }
 
     /// A compiled function of its operands.
     let ofFunction (f: 'A -> 'R) (operands: 'A) : Work =

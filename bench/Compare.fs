@@ -16,14 +16,21 @@ module Compare =
                 difference <- infinity
         if difference = 0.0 then 0.0 else difference / max largest 1e-30
 
-    /// The largest error of all results.
-    let error (ours: (int[] * float32[])[]) (theirs: (int[] * float32[])[]) : float =
+    /// The same in the mean of squares: of parameters after a step of Adam. Where a gradient is rounding noise about zero, the first
+    /// update is anything up to the rate, so that single elements may differ; the gradients themselves are compared one by one.
+    let private ofUpdated (ours: float32[]) (theirs: float32[]) =
+        if Array.forall Single.IsFinite ours && Array.forall Single.IsFinite theirs then
+            let squares = Array.sumBy (fun x -> x * x)
+            let differences = Array.map2 (fun (x: float32) (y: float32) -> float x - float y) ours theirs
+            sqrt (squares differences / max (theirs |> Array.map float |> squares) 1e-30)
+        else
+            ofTensor ours theirs
+
+    /// The largest error of all results. A step of Adam shows its loss, then its parameters, then as many first moments.
+    let error (isAdam: bool) (ours: (int[] * float32[])[]) (theirs: (int[] * float32[])[]) : float =
         if ours.Length <> theirs.Length then failwith $"{ours.Length} results here, {theirs.Length} there"
-        let each =
-            Array.map2
-                (fun (shape: int[], x) (other: int[], y) ->
-                    if shape <> other then failwith $"%A{shape} here, %A{other} there"
-                    ofTensor x y)
-                ours
-                theirs
-        Array.fold max 0.0 each
+        let isUpdated i = isAdam && i > 0 && i <= (ours.Length - 1) / 2
+        let ofResult i (shape: int[], x) (other: int[], y) =
+            if shape <> other then failwith $"%A{shape} here, %A{other} there"
+            if isUpdated i then ofUpdated x y else ofTensor x y
+        Array.fold max 0.0 (Array.mapi2 ofResult ours theirs)

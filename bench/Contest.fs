@@ -83,7 +83,7 @@ module Contest =
                 python
                 |> Option.map (fun _ ->
                     let read name = Exchange.readFloats folder.FullName name
-                    Compare.error (read "ours") (read "peer"))
+                    Compare.error case.IsAdam (read "ours") (read "peer"))
             conclude case error pairs
         finally
             folder.Delete true

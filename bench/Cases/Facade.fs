@@ -48,6 +48,6 @@ let private mlp rows =
         { Operands = Array.append (Tree.leaves start) (Tree.leaves batch)
           First = shown
           Again = fun () -> step () |> ignore })
-    |> tolerating 1e-2
+    |> afterAdam
 
 let all = [ mlp 64; mlp 512 ]

@@ -23,7 +23,7 @@ let private training name (c: GptConfig) rows context options =
         let tokens n = below c.Vocab n [| rows; context |]
         let loss p (ids, targets) = Gpt.loss c p None ids targets
         ofTraining options loss (start c) (tokens 2L, tokens 3L))
-    |> tolerating 1e-2
+    |> afterAdam
 
 /// nanoGPT's models of characters: no biases, exact gelu, decay 0.1, gradients clipped at a norm of 1.
 let private chars name layers heads embd context =

@@ -29,7 +29,7 @@ let private mlp name (widths: int list) rows =
         let layers = widths |> List.pairwise |> List.mapi (fun n (i, o) -> linear n i o) |> List.toArray
         let batch = uniform 2L [| rows; List.head widths |], below (List.last widths) 3L [| rows |]
         ofTraining adam classify layers batch)
-    |> tolerating 1e-2
+    |> afterAdam
 
 let private digits = [ 784; 256; 128; 10 ]
 
@@ -71,7 +71,7 @@ module private Cnn =
               (fun () ->
                   let loss p (x, y) = Loss.crossEntropy (forward p x) y
                   ofTraining adam loss (start ()) (images (), below 10 3L [| rows |]))
-          |> tolerating 1e-2
+          |> afterAdam
           arithmetic "cnn_b64_fwd" "the same CNN forward" (ofRows (first + rest)) (fun () ->
               ofFunction (fun (p, x) -> forward p x) (start (), images ())) ]
 
@@ -93,7 +93,7 @@ let private lstm =
     arithmetic "lstm" "training step of an LSTM, 64 to 256, 128 steps, 32 sequences, Adam" (2.0 * macs) (fun () ->
         let start = linear 0 inputs (4 * units), linear 1 units (4 * units), linear 2 units 10
         ofTraining adam loss start (normal 2L [| rows; steps; inputs |], below 10 3L [| rows |]))
-    |> tolerating 1e-2
+    |> afterAdam
 
 // ------------------------------------------------------------------------------------------------ many small steps
 
