@@ -170,6 +170,11 @@ type Storage(dtype: DType, length: int, pointer: nativeint, owner: obj) =
         pointer <- 0n
         owner <- null
         moved
+    /// Undoes `Donate`, whose result it gets: the receiver failed before it wrote anything.
+    member internal s.TakeBack(moved: Storage) =
+        pointer <- moved.Pointer
+        owner <- moved.Owner
+        donatedTo <- null
 
 // ------------------------------------------------------------------------------------------------ the primitives
 /// Elementwise functions of one argument.

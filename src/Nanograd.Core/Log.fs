@@ -134,11 +134,11 @@ type internal LoggedExecutable(inner: Executable, number: int) =
     override _.Describe() = inner.Describe()
     override _.Profile(run) = inner.Profile run
 
-    override _.Run(inputs) =
+    override _.Results = inner.Results
+
+    override _.Run(inputs, results) =
         let run = Threading.Interlocked.Increment &runs
         if Log.current () > 0 && Numerics.BitOperations.IsPow2 run && isNull Simd.Recording.Current then
-            let mutable results = [||]
-            Log.ran number run (Profiling.measure (fun () -> results <- inner.Run inputs))
-            results
+            Log.ran number run (Profiling.measure (fun () -> inner.Run(inputs, results)))
         else
-            inner.Run inputs
+            inner.Run(inputs, results)

@@ -95,10 +95,11 @@ module Program =
 
     let private interpreted (inputs: Tensor[]) (outputs: Tensor[]) =
         { new Executable() with
-            member _.Run(values) =
+            member _.Results = outputs.Length
+            member _.Run(values, results) =
                 let bindings = Dictionary<Hash, Storage>()
                 Array.iter2 (fun (i: Tensor) v -> bindings[i.Hash] <- v) inputs values
-                Interpreter.evaluate bindings outputs
+                (Interpreter.evaluate bindings outputs).CopyTo(results, 0)
             member _.PeakBytes = 0L
             member _.Describe() = "interpreted: " + String.Join("\n", outputs |> Array.map Print.algebra) }
 
@@ -156,12 +157,13 @@ module Program =
         | Op.Literal s -> s
         | _ -> invalidArg "t" $"{Shape.describe t} is an expression, not a value; eval it first"
 
+    let internal isValue (t: Tensor) =
+        match t.Op with
+        | Op.Literal _ -> true
+        | _ -> false
+
     /// Computes closed expressions together, in one program, which is found again for equal expressions over other values.
     let evaluate (roots: Tensor[]) : Tensor[] =
-        let isValue (t: Tensor) =
-            match t.Op with
-            | Op.Literal _ -> true
-            | _ -> false
         let pending = roots |> Array.filter (isValue >> not) |> Array.distinct
         if pending.Length = 0 then
             roots

@@ -137,6 +137,54 @@ let ``what is donated and read elsewhere in the same call is not written over`` 
     let error = Assert.Throws<InvalidOperationException>(fun () -> computed (step (copy ()) ()) |> ignore)
     Assert.That(error.Message, Does.Contain "was donated")
 
+/// Bytes of garbage that `body` makes in each of many calls, all work being done by this thread.
+let private garbage (body: unit -> unit) =
+    let threads = Simd.Threads.Count
+    Simd.Threads.Count <- 1
+    try
+        for _ in 1..100 do
+            body ()
+        let before = GC.GetAllocatedBytesForCurrentThread()
+        for _ in 1..1000 do
+            body ()
+        float (GC.GetAllocatedBytesForCurrentThread() - before) / 1000.0
+    finally
+        Simd.Threads.Count <- threads
+
+[<Test>]
+let ``running a program into donated memory allocates nothing`` () =
+    let state = [| noise DType.F32 1 [| 200; 100 |]; noise DType.F32 2 [| 100 |] |]
+    let x = noise DType.F32 3 [| 300; 200 |]
+    let step (s: Tensor[]) (x: Tensor) =
+        let factor = matmul x s[0] + s[1] |> softmax -1 |> square |> mean
+        s |> Array.map (fun t -> t - t * factor)
+    let inputs = Array.append state [| x |] |> Array.mapi (fun i t -> Op.input $"x{i}" t.DType t.Shape)
+    let program = Program.compile inputs (step inputs[0..1] inputs[2]) [| true; true; false |]
+    let given = Array.append (state |> Array.map (Program.storage >> Buffers.copy)) [| Program.storage x |]
+    let results = Array.zeroCreate 2
+    Assert.That(garbage (fun () -> program.Run(given, results)), Is.Zero)
+    Assert.That(Object.ReferenceEquals(results[0], given[0]) && Object.ReferenceEquals(results[1], given[1]))
+
+[<Test>]
+let ``a call of a compiled function allocates little but its results`` () =
+    let f = jit (fun (x: Tensor, more: Tensor[]) -> x * 2.0 + more[0] - more[1])
+    let argument = noise DType.F32 1 [| 4 |], Array.init 2 (fun i -> noise DType.F32 i [| 4 |])
+    Assert.That(garbage (fun () -> f argument |> ignore), Is.LessThan 400.0)
+    let mutable state = Array.init 20 (fun i -> noise DType.F32 i [| 4 |])
+    let step = jitDonate (fun (s: Tensor[]) (x: Tensor) -> s |> Array.map (fun t -> t * 0.5 + x))
+    let perTensor = garbage (fun () -> state <- step state (fst argument)) / 20.0
+    Assert.That(perTensor, Is.LessThan 300.0)
+
+[<Test>]
+let ``what was donated to a failed call is still there`` () =
+    let table, index = noise DType.F32 1 [| 5; 3 |], i64 [| 2 |] [ 1L; 7L ]
+    let copy = eval (table * 1.0)
+    let step = jitDonate (fun (table: Tensor) (i: Tensor) -> table + sumOver [ 0 ] (take 0 i table))
+    Assert.Throws<IndexException>(fun () -> step table index |> ignore) |> ignore
+    assertSame "as it was" (interpreted copy) (computed table)
+    step table (i64 [| 2 |] [ 1L; 2L ]) |> ignore
+    Assert.That((Program.storage table).IsDonated)
+
 [<Test>]
 let ``two evaluations give the same bits`` () =
     let t = softmax -1 (matmul (noise DType.F32 1 [| 33; 65 |]) (noise DType.F32 2 [| 65; 129 |])) |> sumOver [ 0 ]

@@ -81,8 +81,28 @@ let ``structure tells trees apart by everything but their tensors`` () =
           { model with Extra = [| t 7.0 |] }
           { model with Blocks = model.Blocks.Tail }
           { model with Table = Map [ "a", t 5.0; "c", t 6.0 ] } ]
+    let matches (m: Model) = Tree.node<Model>.Matches(box m, box model, Leaves(Array.zeroCreate (Tree.leaves m).Length))
+    Assert.That(matches { model with Extra = [| t 0.0; t 0.0 |] })
+    Assert.That(matches { model with Extra = [| t 0.0; tensor [ 0.0; 1.0 ] |] }, Is.False, "another shape")
+    Assert.That(matches { model with Extra = [| t 0.0; i64 [| 1 |] [ 1L ] |] }, Is.False, "another type")
+    Assert.That(matches { model with Extra = [| t 0.0; t 0.0 + t 0.0 |] }, Is.False, "an expression")
     for other in others do
         Assert.That(structure other, Is.Not.EqualTo(structure model))
+        Assert.That(matches other, Is.False)
+
+[<Test>]
+let ``trees of values, of many parts, of lists and maps`` () =
+    let check (tree: 'T) =
+        let leaves = Tree.leaves tree
+        let found = Leaves(Array.zeroCreate leaves.Length)
+        Assert.That(Tree.node<'T>.Matches(box tree, box (Tree.map (fun x -> x + x |> eval) tree), found))
+        Assert.That(found.Tensors, Is.EqualTo<Tensor> leaves)
+        Assert.That(snd (Tree.flatten (Tree.map id tree)), Is.EqualTo(snd (Tree.flatten tree)))
+    check (struct (t 1.0, [ t 2.0; t 3.0 ]))
+    check (t 1.0, t 2.0, t 3.0, t 4.0, t 5.0, t 6.0, t 7.0, t 8.0, 9, t 10.0)
+    check [| struct (t 1.0, 2.0); struct (t 3.0, 2.0) |]
+    check (Map [ 1, [ Some(t 1.0); None ]; 2, [] ])
+    check (t 1.0, ())
 
 [<Test>]
 let ``too few or too many tensors are refused`` () =

@@ -5,12 +5,46 @@ open System.Collections.Concurrent
 open System.Collections.Generic
 open System.Diagnostics
 open System.Text
+open System.Threading
 open Microsoft.FSharp.NativeInterop
 open Nanograd
 
-/// Everything one run needs for itself: two runs of a program at once have two of these.
+/// The buffers that have other memory in each run.
 [<Sealed>]
-type internal Lease(plan: Plan, memory: MemoryPlan) =
+type internal MovingHomes(plan: Plan, homes: Home[]) =
+    let choose (f: int -> Home -> 'r voption) : 'r[] =
+        Seq.indexed homes |> Seq.choose (fun (b, home) -> f b home |> ValueOption.toOption) |> Seq.toArray
+    /// Buffer, input, and the result that takes the input's place (or -1).
+    member val Given =
+        choose (fun b home ->
+            match home, plan.Buffers[b].Place with
+            | Home.InPlace i, Place.Output o -> ValueSome(struct (b, i, o))
+            | (Home.Input i | Home.InPlace i), _ -> ValueSome(struct (b, i, -1))
+            | (Home.Fresh _ | Home.SameAs _ | Home.Arena _ | Home.Nowhere), _ -> ValueNone)
+    /// Buffer, result.
+    member val Fresh =
+        choose (fun b home ->
+            match home with
+            | Home.Fresh o -> ValueSome(struct (b, o))
+            | Home.Input _
+            | Home.InPlace _
+            | Home.SameAs _
+            | Home.Arena _
+            | Home.Nowhere -> ValueNone)
+    /// Buffer, the buffer of which it is another state.
+    member val Same =
+        choose (fun b home ->
+            match home with
+            | Home.SameAs other -> ValueSome(struct (b, other))
+            | Home.Input _
+            | Home.InPlace _
+            | Home.Fresh _
+            | Home.Arena _
+            | Home.Nowhere -> ValueNone)
+
+/// Everything one run needs for itself: two runs of a program at once have two of these.
+[<Sealed; AllowNullLiteral>]
+type internal Lease(plan: Plan, memory: MemoryPlan, homes: MovingHomes) =
     let arena = Buffers.block (max 64L memory.ArenaBytes)
     let noteBlock = Buffers.block 64L
     let note = noteBlock.Pointer
@@ -124,30 +158,14 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
     member _.Watch() = watched.Force() |> ignore
 
     member _.Run(inputs: Storage[], outputs: Storage[]) =
-        memory.Homes
-        |> Array.iteri (fun b home ->
-            match home with
-            | Home.Input i -> buffers[b] <- inputs[i].Pointer
-            | Home.InPlace i ->
-                buffers[b] <- inputs[i].Pointer
-                match plan.Buffers[b].Place with
-                | Place.Output o -> outputs[o] <- inputs[i]
-                | _ -> ()
-            | Home.Fresh o ->
-                outputs[o] <- Buffers.allocate plan.Buffers[b].DType plan.Buffers[b].Length
-                buffers[b] <- outputs[o].Pointer
-            | Home.SameAs _
-            | Home.Arena _
-            | Home.Nowhere -> ())
-        memory.Homes
-        |> Array.iteri (fun b home ->
-            match home with
-            | Home.SameAs other -> buffers[b] <- buffers[other]
-            | Home.Input _
-            | Home.InPlace _
-            | Home.Fresh _
-            | Home.Arena _
-            | Home.Nowhere -> ())
+        for struct (b, i, o) in homes.Given do
+            buffers[b] <- inputs[i].Pointer
+            if o >= 0 then outputs[o] <- inputs[i]
+        for struct (b, o) in homes.Fresh do
+            outputs[o] <- Buffers.allocate plan.Buffers[b].DType plan.Buffers[b].Length
+            buffers[b] <- outputs[o].Pointer
+        for struct (b, other) in homes.Same do
+            buffers[b] <- buffers[other]
         let steps = if isNull Recording.Current then steps else watched.Value
         for step in steps do
             step.Invoke()
@@ -160,7 +178,22 @@ type internal Lease(plan: Plan, memory: MemoryPlan) =
 type internal SimdExecutable(plan: Plan, donated: bool[], names: string[]) =
     inherit Executable()
     let memory = MemoryPlan.make plan donated
-    let leases = ConcurrentBag<Lease>()
+    let homes = MovingHomes(plan, memory.Homes)
+    let mutable spare: Lease = null
+    let others = ConcurrentBag<Lease>() // of runs at the same time
+
+    let rent () =
+        match Interlocked.Exchange(&spare, null) with
+        | null ->
+            match others.TryTake() with
+            | true, lease -> lease
+            | _ -> Lease(plan, memory, homes)
+        | lease -> lease
+
+    let giveBack (lease: Lease) =
+        match Interlocked.Exchange(&spare, lease) with
+        | null -> ()
+        | other -> others.Add other
 
     do // said before anything runs, not by a killed process
         let available = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes
@@ -171,23 +204,19 @@ type internal SimdExecutable(plan: Plan, donated: bool[], names: string[]) =
                     $"This program needs {megabytes memory.PeakBytes} MB at once, and this machine has {megabytes available} MB; try smaller batches or shorter sequences."
             )
 
-    do leases.Add(Lease(plan, memory)) // kernels are made now, not at the first run
+    do giveBack (Lease(plan, memory, homes)) // kernels are made now, not at the first run
 
     override _.PeakBytes = memory.PeakBytes
+    override _.Results = plan.Results.Length
 
-    override _.Run(inputs) =
-        let outputs = Array.zeroCreate<Storage> plan.Results.Length
-        let lease =
-            match leases.TryTake() with
-            | true, l -> l
-            | _ -> Lease(plan, memory)
+    override _.Run(inputs, results) =
+        let lease = rent ()
         match Recording.Current with
-        | null -> lease.Run(inputs, outputs)
+        | null -> lease.Run(inputs, results)
         | recording ->
             recording.Compile(fun () -> lease.Watch())
-            recording.Run(recording.NumberOf(plan, memory, names), (fun () -> lease.Run(inputs, outputs)))
-        leases.Add lease
-        outputs
+            recording.Run(recording.NumberOf(plan, memory, names), (fun () -> lease.Run(inputs, results)))
+        giveBack lease
 
     override _.Profile(run) =
         let recording = Recording()
