@@ -168,6 +168,26 @@ let ``convolutions and their gradients`` () =
         let x, w = y.Inputs[0], y.Inputs[1]
         Array.append [| y |] (Grad.gradient (Op.reduce Reduction.Sum [ 0 .. y.Rank - 1 ] (y * y)) [| x; w |]))
 
+/// Few channels and many positions, so that the weight's gradient is a sum longer than a chain, which reads patches where
+/// they lie.
+[<Test>]
+let ``gradients of weights over many positions`` () =
+    holds "conv, long sums" 12 (fun s ->
+        let dtype = s.OneOf [| DType.F32; DType.F32; DType.F64 |]
+        let groups, stride = s.OneOf [| 1; 1; 2 |], s.OneOf [| 1; 1; 2 |]
+        let c =
+            { Strides = [| stride; stride |]
+              PadLow = [| 1; 0 |]
+              PadHigh = [| 0; 1 |]
+              LeftDilation = [| 1; 1 |]
+              RightDilation = [| 1; s.OneOf [| 1; 2 |] |]
+              Groups = groups }
+        let side = stride * s.OneOf [| 46; 57; 67 |]
+        let x = s.Operand(dtype, [| 2; groups * s.OneOf [| 1; 2; 3 |]; side; side |])
+        let w = s.Operand(dtype, [| groups * s.OneOf [| 1; 5; 17 |]; x.Shape[1] / groups; 3; 3 |])
+        let y = Op.conv c x w
+        Grad.gradient (Op.reduce Reduction.Sum [ 0..3 ] (y * y)) [| w |])
+
 // ------------------------------------------------------------------------------------------------ along lines
 
 /// A shape with an axis, which is now and then long.

@@ -1,6 +1,7 @@
 namespace Nanograd.Simd
 
 open System.Runtime.CompilerServices
+open System.Runtime.InteropServices
 open Microsoft.FSharp.NativeInterop
 
 /// The panels of B: tiles' columns, the last of which may be narrower.
@@ -104,7 +105,11 @@ type internal Rectangle() =
 
     /// Tells the kernel where the rows of the tile at m are; `group` is the first row that was packed.
     let setA group m rows =
-        if plan.DirectA then
+        if plan.ReadA = ReadA.ByTable then
+            set Slot.A batchA
+            set Slot.ARow (Marshal.UnsafeAddrOfPinnedArrayElement(plan.RowTable, m))
+            set Slot.AStep (Marshal.UnsafeAddrOfPinnedArrayElement(plan.DepthTable, at))
+        elif plan.DirectA then
             set Slot.A (batchA + bytes plan.RowsA.Offsets[m] + bytes plan.DepthA.Offsets[at])
             set Slot.ARow (bytes plan.RowsA.Step)
             set Slot.AStep (bytes plan.DepthA.Step)
@@ -126,6 +131,10 @@ type internal Rectangle() =
             Panels.pack plan b batch panel panel at stop buffer
             set Slot.B buffer
             set Slot.BStep row
+        elif plan.Owns then
+            set Slot.B (packed + Panels.offset plan first panel (stop - at))
+            set Slot.BStep row
+            set Slot.BTile (Panels.offset plan 0 1 (stop - at))
         else
             set Slot.B (packed + Panels.offset plan first panel (k1 - k0) + nativeint (at - k0) * row)
             set Slot.BStep row
@@ -188,6 +197,14 @@ type internal Rectangle() =
 
         if copied < p1 && stop = k1 then writeBack m0 m1 p1
 
+    /// Packs the current block of k of all panels, for this thread alone.
+    let packColumns p0 p1 =
+        first <- max p0 plan.FirstPacked
+        packed <- panelsB.Reserve(int64 (Panels.offset plan first p1 plan.BlockK))
+
+        for panel in first .. p1 - 1 do
+            Panels.pack plan b batch first panel at stop packed
+
     let place m0 m1 p0 p1 =
         inPlace <- if k0 = 0 then plan.DirectC else 0
         copied <- max p0 inPlace
@@ -229,21 +246,7 @@ type internal Rectangle() =
             stop <- min k1 (block + plan.BlockK)
             set Slot.K (nativeint (stop - at))
             set Slot.Continue (nativeint (at - k0))
+            if plan.Owns then packColumns p0 p1
 
             for m in m0..group .. m1 - 1 do
                 runGroup m (min m1 (m + group)) p0 p1
-
-    /// All of one batch, whose B only this thread needs.
-    member rectangle.ComputeBatch() =
-        let depth = min plan.Problem.K GemmPlan.Chain
-        let first = plan.FirstPacked
-        let panels = panelsB.Reserve(int64 (Panels.offset plan first plan.Panels depth))
-
-        for k0 in 0 .. GemmPlan.Chain .. plan.Problem.K - 1 do
-            let k1 = min plan.Problem.K (k0 + GemmPlan.Chain)
-
-            for panel in first .. plan.Panels - 1 do
-                Panels.pack plan b batch first panel k0 k1 panels
-
-            rectangle.SetChain(k0, k1, panels, first)
-            rectangle.Compute(0, plan.M, 0, plan.Panels)

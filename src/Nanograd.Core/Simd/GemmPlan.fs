@@ -1,5 +1,7 @@
 namespace Nanograd.Simd
 
+open System
+
 /// The element types of a matrix product.
 [<RequireQualifiedAccess>]
 type Element =
@@ -50,7 +52,10 @@ type Plan =
             ColumnsC: Axis
             /// A is read where it lies, else panel by panel through a copy in this mode.
             DirectA: bool
-            AlongK: bool
+            ReadA: ReadA
+            /// For kernels by table: the places of the rows and the k of A, in bytes, pinned.
+            RowTable: int64[]
+            DepthTable: int64[]
             /// Tiles of A that are packed together.
             GroupA: int
             PackA: PackMode
@@ -74,11 +79,11 @@ type Plan =
             SlabPanels: int
             /// Panels that the tiles of one group use one after the other, while they are in the second cache.
             CachePanels: int
-            /// Each job packs its own B and does all of one group of batches.
-            Local: bool
             JobBatches: int
             /// Panels of B are packed by the job that uses them, a block of k at a time: there is one row of tiles.
             Streams: bool
+            /// The same for all panels of a job at once.
+            Owns: bool
             /// The work is too small to share.
             Serial: bool
             /// Full rows and full columns, full and last, last and full, last and last.
@@ -125,12 +130,37 @@ module GemmPlan =
 
     let private transpose (view: View) = { view with Rows = view.Columns; Columns = view.Rows }
 
+    /// Sums so long that what happens to C once in a chain does not matter.
+    let private longSum = 4096
+
+    /// About how many cycles a k of a long sum takes if a, with m rows, is read element by element, and b, with n columns,
+    /// by vectors: the arithmetic, and the packing of what cannot be read where it lies.
+    let private cycles (a: View) m (b: View) n lanes =
+        let pack (k: Axis) (across: Axis) =
+            match Pack.Mode(k, across) with
+            | PackMode.Copy -> 0.1
+            | PackMode.Transpose -> 0.5
+            | PackMode.Gather -> 1.5
+
+        let depthA, depthB, columnsB = Axis a.Columns, Axis b.Rows, Axis b.Columns
+        let arithmetic = float (m * ceilDiv n lanes) / 2.0
+        let packA = if depthA.IsNear lanes then 0.0 else float m * pack depthA (Axis a.Rows)
+        arithmetic + packA + float n * pack depthB columnsB
+
     /// C' = B' A' is the same product, and a * b = b * a bit by bit (but for which of two NaNs survives). The columns of
-    /// the exchanged product must be the axis along which C is contiguous, or the one that fills vectors.
+    /// the exchanged product must be the axis along which C is contiguous, or the one that fills vectors; where sums are
+    /// long, the less work decides.
     let private wantsSwap (p: Problem) (lanes: int) =
         let rows, columns = Axis p.C.Rows, Axis p.C.Columns
 
-        if columns.IsContiguous && rows.IsContiguous then p.M > p.N
+        /// Of the work as it is, how much is left if the roles are exchanged.
+        let share () = cycles (transpose p.B) p.N (transpose p.A) p.M lanes / cycles p.A p.M p.B p.N lanes
+
+        let share = if p.K >= longSum then share () else 1.0
+
+        if share < 0.9 then true
+        elif share > 1.1 then false
+        elif columns.IsContiguous && rows.IsContiguous then p.M > p.N
         elif p.N * 2 <= lanes && p.M > p.N then true
         elif p.M * 2 <= lanes && p.N > p.M then false
         else rows.IsContiguous && not columns.IsContiguous
@@ -144,7 +174,7 @@ module GemmPlan =
         let tileN = lanes * evenly vectors widest
         tileM, tileN
 
-    let private kernels isDouble bits alongK m tileM tileN lastN =
+    let private kernels isDouble bits readA m tileM tileN lastN =
         let lanes = bits / 8 / (if isDouble then 8 else 4)
         let lastM = m - (ceilDiv m tileM - 1) * tileM
 
@@ -155,7 +185,16 @@ module GemmPlan =
                          Bits = bits
                          Rows = rows
                          Vectors = columns / lanes
-                         AlongK = alongK } |]
+                         ReadA = readA } |]
+
+    /// The places of an axis in bytes, where native code can read them.
+    let private table (axis: Axis) size =
+        let places = GC.AllocateUninitializedArray<int64>(axis.Length, true)
+
+        for i in 0 .. axis.Length - 1 do
+            places[i] <- int64 axis.Offsets[i] * int64 size
+
+        places
 
     /// How the roles are cast and the tiles are cut.
     let private layout (p: Problem) : Plan =
@@ -176,7 +215,13 @@ module GemmPlan =
         let alongK = depthA.IsContiguous && rowsA.IsRegular
         // Far steps along k share few sets of the first cache; a copy pays if it is read more than twice.
         let far = abs depthA.Step * size >= 2048 && p.K > 64 && panels > 2
-        let directA = alongK || (rowsA.IsContiguous && depthA.IsRegular && not far)
+        let alongM = rowsA.IsContiguous && depthA.IsRegular && not far
+        let byTable = not alongK && not alongM && depthA.IsNear(64 / size)
+        let readA =
+            if alongK then ReadA.AlongK
+            elif byTable then ReadA.ByTable
+            else ReadA.AlongM
+        let directA = alongK || alongM || byTable
         let fits = m <= 4 * tileM || (abs depthB.Step * size <= 1024 && p.K * n * size <= smallBytes)
         let directB = columnsB.IsContiguous && depthB.IsRegular && fits
         let directC = columnsC.IsContiguous && rowsC.IsRegular
@@ -197,7 +242,9 @@ module GemmPlan =
           RowsC = rowsC
           ColumnsC = columnsC
           DirectA = directA
-          AlongK = alongK
+          ReadA = readA
+          RowTable = if readA = ReadA.ByTable then table rowsA size else [||]
+          DepthTable = if readA = ReadA.ByTable then table depthA size else [||]
           GroupA = if directA then 1 else 8
           PackA = Pack.Mode(depthA, rowsA)
           PackB = Pack.Mode(depthB, columnsB)
@@ -213,11 +260,11 @@ module GemmPlan =
           JobPanels = 0
           SlabPanels = 0
           CachePanels = 0
-          Local = false
           Streams = false
+          Owns = false
           JobBatches = 1
           Serial = true
-          Kernels = kernels isDouble bits alongK m tileM tileN lastN }
+          Kernels = kernels isDouble bits readA m tileM tileN lastN }
 
     let private atMost (limit: int64) (each: int64) = int (max 1L (limit / each))
 
@@ -229,7 +276,7 @@ module GemmPlan =
     /// Products each of which one thread computes alone, B packed for itself, some batches at a time.
     let private divideBatches (threads: int) (plan: Plan) =
         { plan with
-            Local = true
+            Owns = true
             JobM = plan.M
             JobPanels = plan.Panels
             SlabPanels = plan.Panels
@@ -260,6 +307,21 @@ module GemmPlan =
             CachePanels = min across cached
             JobBatches = if isWhole then together threads plan else 1 }
 
+    /// Each job does a share of the rows, whose sums stay in the second cache, and packs B for itself, a block of k at a
+    /// time. B is packed as often as there are shares, so that these should not be low.
+    let private divideRows (threads: int) (plan: Plan) =
+        let wanted = max 128 (atMost (2L * localBytes) (int64 plan.N * int64 plan.Size))
+        let shares = threads * ceilDiv (ceilDiv plan.M wanted) threads
+        let block = min depth (atMost localBytes (int64 plan.N * int64 plan.Size))
+
+        { plan with
+            Owns = true
+            BlockK = 4 * ceilDiv (evenly (min plan.Problem.K Chain) block) 4
+            JobM = plan.TileM * ceilDiv (ceilDiv plan.M plan.TileM) shares
+            JobPanels = plan.Panels
+            SlabPanels = plan.Panels
+            CachePanels = plan.Panels }
+
     /// The plan of a product of floats that is not empty.
     let internal ofFloats (p: Problem) : Plan =
         let plan = layout p
@@ -271,8 +333,12 @@ module GemmPlan =
         let plan = { plan with BlockK = block; Serial = serial; Streams = streams }
         let bytesB = int64 p.K * int64 plan.N * int64 plan.Size
         let apart = p.Batches > 1 && p.Batches >= 2 * threads && not plan.SharedB
+        let isLong = plan.ReadA = ReadA.ByTable && plan.FirstPacked = 0 && p.K >= longSum && plan.N <= 1024
 
-        if apart && bytesB <= localBytes && not streams then divideBatches threads plan else divideProduct threads plan
+        if streams then divideProduct threads plan
+        elif apart && bytesB <= localBytes then divideBatches threads plan
+        elif isLong then divideRows threads plan
+        else divideProduct threads plan
 
     /// The plan of a product that needs no kernels: of integers, or without elements.
     let internal plain (p: Problem) : Plan =
@@ -294,7 +360,9 @@ module GemmPlan =
           RowsC = none
           ColumnsC = none
           DirectA = false
-          AlongK = false
+          ReadA = ReadA.AlongM
+          RowTable = [||]
+          DepthTable = [||]
           GroupA = 0
           PackA = PackMode.Gather
           PackB = PackMode.Gather
@@ -310,8 +378,8 @@ module GemmPlan =
           JobPanels = 0
           SlabPanels = 0
           CachePanels = 0
-          Local = false
           Streams = false
+          Owns = false
           JobBatches = 0
           Serial = true
           Kernels = [||] }

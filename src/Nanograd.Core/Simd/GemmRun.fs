@@ -52,12 +52,8 @@ type internal Product() =
 
     let runBatch (rectangle: Rectangle) batch m0 m1 p0 p1 =
         rectangle.SetBatch batch
-
-        if plan.Local then
-            rectangle.ComputeBatch()
-        else
-            rectangle.SetChain(k0, k1, packed, firstPacked ())
-            rectangle.Compute(m0, m1, p0, p1)
+        rectangle.SetChain(k0, k1, packed, firstPacked ())
+        rectangle.Compute(m0, m1, p0, p1)
 
         if k1 = plan.Problem.K then report batch m0 m1 p0 p1
 
@@ -85,7 +81,7 @@ type internal Product() =
     member private product.Step() =
         let toPack = panel1 - firstPacked ()
 
-        if toPack > 0 && not plan.Local && not plan.Streams then
+        if toPack > 0 && not plan.Owns && not plan.Streams then
             packed <- shared.Reserve(int64 (Panels.offset plan 0 toPack (k1 - k0)))
             product.Fork(Phase.Pack, toPack)
 
@@ -93,9 +89,8 @@ type internal Product() =
 
     /// Slab after slab; within a slab chain after chain, whose sums are added in this order.
     member private product.Steps() =
-        let together = plan.Local || plan.Streams || plan.SharedB || plan.FirstPacked = plan.Panels
+        let together = plan.Owns || plan.Streams || plan.SharedB || plan.FirstPacked = plan.Panels
         let batches = if together then plan.Problem.Batches else 1
-        let chain = if plan.Local then plan.Problem.K else GemmPlan.Chain
 
         for batch in 0..batches .. plan.Problem.Batches - 1 do
             batch0 <- batch
@@ -105,9 +100,9 @@ type internal Product() =
                 panel0 <- panel
                 panel1 <- min plan.Panels (panel + plan.SlabPanels)
 
-                for k in 0..chain .. plan.Problem.K - 1 do
+                for k in 0 .. GemmPlan.Chain .. plan.Problem.K - 1 do
                     k0 <- k
-                    k1 <- min plan.Problem.K (k + chain)
+                    k1 <- min plan.Problem.K (k + GemmPlan.Chain)
                     product.Step()
 
     override _.Run part =

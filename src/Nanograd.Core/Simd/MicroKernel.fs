@@ -13,11 +13,11 @@ module Slot =
     [<Literal>]
     let A = 0
 
-    /// From a row of A to the next (kernels along k only).
+    /// From a row of A to the next (kernels along k), or the table of the tile's rows (kernels by table).
     [<Literal>]
     let ARow = 1
 
-    /// From a k of A to the next (kernels along m only).
+    /// From a k of A to the next (kernels along m), or the table of the k (kernels by table).
     [<Literal>]
     let AStep = 2
 
@@ -64,6 +64,17 @@ module Slot =
 /// Runs a row of tiles; the argument is the address of the argument block.
 type Kernel = delegate of nativeint -> unit
 
+/// How a micro-kernel finds the elements of A, each of which meets a row of B.
+[<RequireQualifiedAccess>]
+type ReadA =
+    /// Contiguous along m, with any stride from k to k.
+    | AlongM
+    /// Contiguous along k, with any stride from row to row.
+    | AlongK
+    /// Anywhere: the place is the sum of an entry for the row and one for k, both from tables of bytes (int64). So are the
+    /// patches of a convolution.
+    | ByTable
+
 /// What distinguishes one micro-kernel from another.
 [<Struct>]
 type KernelShape =
@@ -76,8 +87,7 @@ type KernelShape =
         Rows: int
         /// Vectors of C in each row of a tile.
         Vectors: int
-        /// A is contiguous along k, with any row stride, instead of along m, with any stride from k to k.
-        AlongK: bool
+        ReadA: ReadA
     }
 
     /// Bytes in an element.
@@ -148,6 +158,16 @@ module MicroKernel =
         member code.Advance(local: LocalBuilder, step: int) =
             code.Get local
             code.Int step
+            il.Emit OpCodes.Add
+            code.Set local
+
+        /// Pushes an entry of a table of native integers.
+        member code.Entry(table: LocalBuilder, index: int) =
+            code.At(table, index * sizeof<int64>)
+            il.Emit OpCodes.Ldind_I
+
+        /// local <- the sum of the two native integers on the stack
+        member code.Sum(local: LocalBuilder) =
             il.Emit OpCodes.Add
             code.Set local
 
@@ -231,14 +251,25 @@ module MicroKernel =
         method.CreateDelegate typeof<Kernel> :?> Kernel
 
     /// The part of a kernel that reads A: one pointer along m; along k one pointer for every three rows, the rows between
-    /// at one and two strides from it, which are x86 addresses (base + index + displacement).
+    /// at one and two strides from it, which are x86 addresses (base + index + displacement); by table one for each row,
+    /// and the entry of k is the index.
     type private RowsOfA(code: Code, shape: KernelShape) =
-        let pointers = Array.init (if shape.AlongK then (shape.Rows + 2) / 3 else 1) (fun _ -> code.Native())
+        let count =
+            match shape.ReadA with
+            | ReadA.AlongM -> 1
+            | ReadA.AlongK -> (shape.Rows + 2) / 3
+            | ReadA.ByTable -> shape.Rows
+
+        let pointers = Array.init count (fun _ -> code.Native())
+        // The stride, or the place in the table of k and its entry.
         let stride, doubled, tripled = code.Native(), code.Native(), code.Native()
+        let table, entry = stride, doubled
 
         /// Once per kernel.
         member _.Prepare() =
-            if shape.AlongK then
+            match shape.ReadA with
+            | ReadA.AlongM -> code.Argument(Slot.AStep, stride)
+            | ReadA.AlongK ->
                 code.Argument(Slot.ARow, stride)
                 code.Get stride
                 code.Set doubled
@@ -246,36 +277,57 @@ module MicroKernel =
                 code.Get doubled
                 code.Set tripled
                 code.Advance(tripled, stride)
-            else
-                code.Argument(Slot.AStep, stride)
+            | ReadA.ByTable -> ()
 
         /// Once per tile.
         member _.Restart() =
             code.Argument(Slot.A, pointers[0])
 
-            for i in 1 .. pointers.Length - 1 do
-                code.Get pointers[i - 1]
-                code.Set pointers[i]
-                code.Advance(pointers[i], tripled)
+            match shape.ReadA with
+            | ReadA.AlongM -> ()
+            | ReadA.AlongK ->
+                for i in 1 .. pointers.Length - 1 do
+                    code.Get pointers[i - 1]
+                    code.Set pointers[i]
+                    code.Advance(pointers[i], tripled)
+            | ReadA.ByTable ->
+                code.Argument(Slot.ARow, table)
+
+                for i in pointers.Length - 1 .. -1 .. 0 do
+                    code.Entry(table, i)
+                    code.Get pointers[0]
+                    code.Sum pointers[i]
+
+                code.Argument(Slot.AStep, table)
+
+        /// Before each k.
+        member _.Start(ahead: int) =
+            if shape.ReadA = ReadA.ByTable then
+                code.Entry(table, ahead)
+                code.Set entry
 
         /// Pushes the address of the element of a row, `ahead` steps of k further.
         member _.At(row: int, ahead: int) =
-            if not shape.AlongK then
-                code.At(pointers[0], row * shape.Size)
-            else
+            match shape.ReadA with
+            | ReadA.AlongM -> code.At(pointers[0], row * shape.Size)
+            | ReadA.AlongK ->
                 match row % 3 with
                 | 0 -> code.At(pointers[row / 3], ahead * shape.Size)
                 | 1 -> code.At(pointers[row / 3], stride, ahead * shape.Size)
                 | _ -> code.At(pointers[row / 3], doubled, ahead * shape.Size)
+            | ReadA.ByTable -> code.At(pointers[row], entry, 0)
 
         /// After each k.
-        member _.Step() = if not shape.AlongK then code.Advance(pointers[0], stride)
+        member _.Step() = if shape.ReadA = ReadA.AlongM then code.Advance(pointers[0], stride)
 
         /// After a block of unrolled k.
         member _.StepMany(steps: int) =
-            if shape.AlongK then
+            match shape.ReadA with
+            | ReadA.AlongM -> ()
+            | ReadA.AlongK ->
                 for pointer in pointers do
                     code.Advance(pointer, steps * shape.Size)
+            | ReadA.ByTable -> code.Advance(table, steps * sizeof<int64>)
 
     let private tileKernel (shape: KernelShape) (code: Code) =
         let bytes = shape.Bits / 8
@@ -299,6 +351,8 @@ module MicroKernel =
 
         /// The shorter side of the tile is held in registers while the longer one streams through a single register.
         let oneK ahead =
+            a.Start ahead
+
             if shape.Rows < shape.Vectors then
                 held |> Array.iteri (fun i local -> readA i ahead local)
 

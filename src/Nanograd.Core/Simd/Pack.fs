@@ -48,6 +48,15 @@ type Axis(offsets: int[]) =
     member _.RunEnds = runEnds
     /// All elements are adjacent.
     member _.IsContiguous = regular && step = 1
+    /// Three steps of four at least are shorter than this, so that most neighbours share a cache line.
+    member _.IsNear(limit: int) =
+        let mutable near = 0
+
+        for i in 1 .. length - 1 do
+            if abs (offsets[i] - offsets[i - 1]) < limit then near <- near + 1
+
+        4 * near >= 3 * (length - 1)
+
     /// The mean length of a run of adjacent elements.
     member _.MeanRun = if runs = 0 then 0 else length / runs
 
@@ -104,6 +113,10 @@ type Pack private () =
     [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member private ZeroBytes(target: nativeint, bytes: int) =
         let mutable i = 0
+
+        while i + 16 <= bytes do
+            Vector128.Store(Vector128<byte>.Zero, bytesAt (target + nativeint i))
+            i <- i + 16
 
         while i < bytes do
             NativePtr.write (floatsAt (target + nativeint i)) 0.0f
