@@ -216,7 +216,8 @@ module GemmPlan =
         // Far steps along k share few sets of the first cache; a copy pays if it is read more than twice.
         let far = abs depthA.Step * size >= 2048 && p.K > 64 && panels > 2
         let alongM = rowsA.IsContiguous && depthA.IsRegular && not far
-        let byTable = not alongK && not alongM && depthA.IsNear(64 / size)
+        // Shorter sums pack A once and read it often.
+        let byTable = p.K >= longSum && not alongK && not alongM && depthA.IsNear(64 / size)
         let readA =
             if alongK then ReadA.AlongK
             elif byTable then ReadA.ByTable
