@@ -52,8 +52,11 @@ module internal Calls =
     let private custom (vjp: Vjp) (f: Custom) (t: Tensor) (wanted: bool[]) (cotangents: Tensor voption[]) =
         match f.Gradient with
         | None ->
-            Lambda.apply (backward vjp f.Body wanted cotangents) (Array.append t.Inputs (chosen cotangents))
-            |> scatter wanted
+            (match AttentionCall.gradient f t wanted cotangents with
+             | ValueSome found -> found
+             | ValueNone ->
+                 Lambda.apply (backward vjp f.Body wanted cotangents) (Array.append t.Inputs (chosen cotangents))
+                 |> scatter wanted)
         | Some gradient ->
             let full =
                 Array.map2

@@ -20,6 +20,8 @@ module Grad =
             if not (DType.isFloat t.DType) then
                 Shape.fail op $"{what} must be floats" "cast them before they are used" [ t ]
 
+    let private isLeaf (t: Tensor) = t.Inputs.Length = 0
+
     /// The cotangents of `wrt`, given those of `outputs`: the vector-Jacobian product. Zeros where nothing flows. A
     /// variable that another one is made of gets what flows through that one, too.
     let rec vjp (outputs: Tensor[]) (cotangents: Tensor[]) (wrt: Tensor[]) : Tensor[] =
@@ -32,6 +34,8 @@ module Grad =
             outputs
             cotangents
         checkFloat "vjp" "the variables" wrt
+        // Its gradient is not recognised any more, but made of it; variables inside would be lost.
+        let outputs = if Array.forall isLeaf wrt then AttentionCall.recognise outputs else outputs
         let outside = Watcher.Derive null
         let order = Graph.topological outputs
         let index = Dictionary<Hash, int>(order.Length)

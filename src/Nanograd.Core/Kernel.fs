@@ -232,6 +232,8 @@ type Kernel =
     | Check of Check
     | Scatter of Scatter
     | Update of Update
+    | Attention of StreamedAttention
+    | AttentionGradient of StreamedGradient
     /// A plan that runs again and again, on moving slices.
     | Repeat of Repeat
 
@@ -305,6 +307,10 @@ module Kernel =
         | Kernel.Check c -> struct ([| c.Indices |], [||])
         | Kernel.Scatter s -> struct ([| s.Target; s.Indices; s.Updates |], [| s.Result |])
         | Kernel.Update u -> struct (Array.append [| u.Target; u.Update |] u.Starts, [| u.Result |])
+        | Kernel.Attention a -> struct (StreamedAttention.reads a, [| a.Result.Buffer; a.LogSums |])
+        | Kernel.AttentionGradient g ->
+            let others = [| g.Of.LogSums; g.Deltas; g.Cotangent.Buffer |]
+            struct (Array.append (StreamedAttention.reads g.Of) others, [| g.ToQ.Buffer; g.ToK.Buffer; g.ToV.Buffer |])
         | Kernel.Repeat r ->
             let others =
                 r.Carries
@@ -330,6 +336,8 @@ module Kernel =
         | Kernel.Lines _
         | Kernel.Fold _
         | Kernel.Check _
+        | Kernel.Attention _
+        | Kernel.AttentionGradient _
         | Kernel.Repeat _ -> ValueNone
 
     /// May it find an index out of range?
@@ -342,6 +350,8 @@ module Kernel =
         | Kernel.Lines _
         | Kernel.Fold _
         | Kernel.Scatter _
+        | Kernel.Attention _
+        | Kernel.AttentionGradient _
         | Kernel.Update _ -> false
 
     let private word (i: int) = "v" + string i
@@ -430,6 +440,11 @@ module Kernel =
             $"scatter b{s.Result} = b{s.Target}{Shape.show [| s.Batches; s.Outer; s.Size; s.Inner |]} + b{s.Updates} at b{s.Indices}[{s.Count}]\n"
         | Kernel.Update u ->
             $"update b{u.Result} = b{u.Target}{Shape.show u.Shape} with b{u.Update}{Shape.show u.Box} at b{Shape.show u.Starts}\n"
+        | Kernel.Attention a ->
+            $"attention b{a.Result.Buffer}, b{a.LogSums} of b{Shape.show (StreamedAttention.reads a)}: {StreamedAttention.describe a}\n"
+        | Kernel.AttentionGradient g ->
+            let struct (reads, writes) = touches k
+            $"attention gradient b{Shape.show writes} of b{Shape.show reads}: {StreamedAttention.describe g.Of}\n"
         | Kernel.Repeat r ->
             let indent (text: string) = "  | " + text.TrimEnd('\n').Replace("\n", "\n  | ") + "\n"
             let direction = if r.Reverse then " from the last" else ""

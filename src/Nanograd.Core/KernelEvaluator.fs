@@ -167,6 +167,8 @@ module KernelEvaluator =
             | Kernel.Update u ->
                 let start b = int (integers plan.Buffers[b].DType buffers[b]).[0]
                 buffers[u.Result] <- update u (Array.map start u.Starts) buffers
+            | Kernel.Attention a -> AttentionMeaning.forward a buffers
+            | Kernel.AttentionGradient g -> AttentionMeaning.backward g buffers
             | Kernel.Repeat r ->
                 let computed = repeat r (r.Operands |> Array.map (fun b -> buffers[b]))
                 Array.iter2 (fun b x -> if b >= 0 then buffers[b] <- x) r.Results computed

@@ -102,7 +102,7 @@ module internal Log =
             add "  rules, in the order in which they fired:\n"
             add (indented (string (Rewrite.trace outputs)))
         if level >= 5 then
-            let prepared, order = Lower.prepare simplified
+            let prepared, order = Lower.prepare true simplified
             add (algebra "with calls inlined" prepared)
             add "  schedule:\n"
             add (works (Schedule.make order (Schedule.free order) prepared))

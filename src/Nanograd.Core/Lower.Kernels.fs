@@ -131,6 +131,7 @@ module internal OwnKernels =
     let add (p: Planner) (bodyOf: Scan -> LoopKernel.Body) (t: Tensor) =
         match t.Op with
         | Op.Scan s -> LoopKernel.add p t s (bodyOf s)
+        | Op.Custom c when LowerAttention.isKnown c -> LowerAttention.add p t c
         | Op.Dot d -> product p t d (p.Temporary t) ValueNone
         | Op.Movement(Movement.Concat axis) ->
             let target = p.Temporary t

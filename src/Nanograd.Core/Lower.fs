@@ -24,7 +24,7 @@ module Lower =
         let shape = t.Shape |> Array.mapi (fun i e -> if i = axis then x.Shape[axis] * w.Step else e)
         Op.binary Binary.Add zero (fitted axis length (Op.reshape shape moved))
 
-    let private canonical (t: Tensor) : Tensor option =
+    let private canonical (streams: bool) (t: Tensor) : Tensor option =
         match t.Op with
         | Op.Reduce(r, axes) ->
             let x = t.Inputs[0]
@@ -53,6 +53,7 @@ module Lower =
             Some(Op.broadcast t.Shape (Op.constant (Constant.ofInt t.DType 0L)))
         | Op.Item i ->
             match t.Inputs[0].Op with
+            | Op.Custom c when streams && LowerAttention.isKnown c -> None
             | Op.Custom c -> Some (Lambda.apply c.Body t.Inputs[0].Inputs).[i]
             | Op.Checkpoint l -> Some (Lambda.apply l t.Inputs[0].Inputs).[i]
             | Op.Scan s when s.Length = 0 ->
@@ -66,12 +67,12 @@ module Lower =
         | Op.Scan _ -> true
         | _ -> false
 
-    /// Custom and Checkpoint replaced by their bodies, and reductions put into the forms that nests have. Loops hold only what is
-    /// read. Also the topological order.
-    let rec prepare (roots: Tensor[]) : Tensor[] * Tensor[] =
+    /// Custom and Checkpoint replaced by their bodies (but those with kernels, if attention `streams`), and reductions put into the forms
+    /// that nests have. Loops hold only what is read. Also the topological order.
+    let rec prepare (streams: bool) (roots: Tensor[]) : Tensor[] * Tensor[] =
         let order = Graph.topological roots
-        if order |> Array.exists (fun t -> (canonical t).IsSome) then
-            prepare (Substitute.rewrite canonical roots)
+        if order |> Array.exists (fun t -> (canonical streams t).IsSome) then
+            prepare streams (Substitute.rewrite (canonical streams) roots)
         elif Array.exists isLoop order then
             let tidied = roots |> LoopRules.tidy LoopRules.silent |> LoopRules.arrange
             tidied, Graph.topological tidied
@@ -208,8 +209,13 @@ module Lower =
             | _ -> result.Add kernel
         result.ToArray()
 
-    let rec private planWith (bodies: Dictionary<Hash, LoopKernel.Body>) (inputs: Tensor[]) (outputs: Tensor[]) : Plan =
-        let outputs, order = prepare outputs
+    let rec private planWith
+        (streams: bool)
+        (bodies: Dictionary<Hash, LoopKernel.Body>)
+        (inputs: Tensor[])
+        (outputs: Tensor[])
+        : Plan =
+        let outputs, order = prepare streams outputs
         let isFree = Schedule.free order
         let schedule = Schedule.make order isFree outputs
         /// Equal bodies, as of equal layers, are lowered once.
@@ -218,7 +224,7 @@ module Lower =
             match bodies.TryGetValue key with
             | true, known -> known
             | _ ->
-                let body = LoopKernel.body (planWith bodies) s
+                let body = LoopKernel.body (planWith streams bodies) s
                 bodies[key] <- body
                 body
         let planner = Planner(inputs, isFree, schedule.Again)
@@ -234,5 +240,8 @@ module Lower =
           Kernels = checksFirst (planner.Kernels.ToArray())
           Results = results }
 
-    /// The plan that computes `outputs` from `inputs` (variables).
-    let plan (inputs: Tensor[]) (outputs: Tensor[]) : Plan = planWith (Dictionary()) inputs outputs
+    /// The plan that computes `outputs` from `inputs` (variables), to the last bit as the interpreter does.
+    let plan (inputs: Tensor[]) (outputs: Tensor[]) : Plan = planWith false (Dictionary()) inputs outputs
+
+    /// The same with attention in kernels of its own, which differ from its composition by rounding.
+    let streamed (inputs: Tensor[]) (outputs: Tensor[]) : Plan = planWith true (Dictionary()) inputs outputs

@@ -66,6 +66,9 @@ module Program =
 
     let private optimise (outputs: Tensor[]) = if rewriting then Rewrite.simplify outputs else outputs
 
+    let private lower (inputs: Tensor[]) (simplified: Tensor[]) =
+        if rewriting then Lower.streamed inputs simplified else Lower.plan inputs simplified
+
     /// A number for everything in `roots` but their literals' and variables' identities, which are numbered by first visit: equal
     /// programs over other values have equal keys (f(x, x) and f(x, y) do not). Also the literals and the variables, in that order.
     let key (roots: Tensor[]) : struct (Hash * Tensor[] * Tensor[]) =
@@ -114,11 +117,11 @@ module Program =
             match device with
             | Device.Interpreter -> interpreted inputs outputs
             | Device.Simd when Log.current () = 0 ->
-                Simd.SimdExecutable(Lower.plan inputs (optimise outputs), donated, names inputs)
+                Simd.SimdExecutable(lower inputs (optimise outputs), donated, names inputs)
             | Device.Simd ->
                 let start = Diagnostics.Stopwatch.GetTimestamp()
                 let simplified = optimise outputs
-                let plan = Lower.plan inputs simplified
+                let plan = lower inputs simplified
                 let program = Simd.SimdExecutable(plan, donated, names inputs)
                 LoggedExecutable(
                     program,

@@ -189,6 +189,9 @@ module internal ProgramReport =
         | Kernel.Lines l -> lineOperations l
         | Kernel.Fold f -> product [ f.Outer; f.Windows; f.Inner; f.Window.Size ]
         | Kernel.Scatter s -> product [ s.Batches; s.Outer; s.Count; s.Inner ]
+        | Kernel.Attention a -> 2L * StreamedAttention.scores a * int64 (a.Width + a.ValueWidth)
+        | Kernel.AttentionGradient g ->
+            2L * StreamedAttention.scores g.Of * int64 (3 * g.Of.Width + 2 * g.Of.ValueWidth)
         | Kernel.Check _
         | Kernel.Update _ -> 0L
 
@@ -234,6 +237,8 @@ module internal ProgramReport =
         | Kernel.Check _ -> "check"
         | Kernel.Scatter _ -> "scatter"
         | Kernel.Update _ -> "update"
+        | Kernel.Attention _ -> "attention"
+        | Kernel.AttentionGradient _ -> "attention gradient"
         | Kernel.Repeat _ -> "repeat"
 
     let private label (k: Kernel) =
@@ -249,6 +254,8 @@ module internal ProgramReport =
         | Kernel.Check c -> c.Operation
         | Kernel.Scatter _ -> "scatterAdd"
         | Kernel.Update _ -> "dynamicUpdate"
+        | Kernel.Attention a -> StreamedAttention.describe a
+        | Kernel.AttentionGradient g -> StreamedAttention.describe g.Of
 
     // ---- buffers
 

@@ -399,3 +399,9 @@ module internal PseudoCode =
             $"{nameOf s.Result} = {nameOf s.Target}    # {s.Size} rows of {s.Inner}; in place if nobody needs it\nfor j in 0..{s.Count}:    # in this order\n    {nameOf s.Result}[{nameOf s.Indices}[j], :] += {nameOf s.Updates}[j, :]\n"
         | Kernel.Update u ->
             $"{nameOf u.Result} = {nameOf u.Target}    # in place if nobody needs it\n{nameOf u.Result}[{list u.Starts} .. + {Shape.show u.Box}] = {nameOf u.Update}\n"
+        | Kernel.Attention a ->
+            let q, k, v = nameOf a.Q.Buffer, nameOf a.K.Buffer, nameOf a.V.Buffer
+            $"{nameOf a.Result.Buffer} = softmax({a.Scale} * {q} . {k}) . {v}    # block by block, scores are never stored: {StreamedAttention.describe a}\n"
+        | Kernel.AttentionGradient g ->
+            let struct (_, writes) = Kernel.touches kernel
+            $"{list writes} = the gradient of attention for {nameOf g.Cotangent.Buffer}    # scores computed again: {StreamedAttention.describe g.Of}\n"

@@ -95,6 +95,7 @@ module Rewrite =
             match t.Op with
             | _ when isForReaders -> t // names for readers stand for their bodies
             | Op.Scan s -> withOp t s.Body (fun body -> Op.Scan { s with Body = body })
+            | Op.Custom c when AttentionCall.isKnown c -> t // its body is how kernels are found for it
             | Op.Custom c -> withOp t c.Body (fun body -> Op.Custom { c with Body = body })
             | Op.Checkpoint l -> withOp t l Op.Checkpoint
             | _ -> t
@@ -107,7 +108,7 @@ module Rewrite =
             let isDone = moved = roots || (descent.Refused = 0 && moved = next)
             if isDone || n = 1 then moved else settle (n - 1) moved
         // Loops are made one while their bodies are still as they were written.
-        settle passes (if isForReaders then roots else LoopRules.tidy note roots)
+        settle passes (if isForReaders then roots else roots |> AttentionCall.recognise |> LoopRules.tidy note)
 
     /// One descent over programs without loops, to look at: for tests.
     let internal descend (roots: Tensor[]) = Descent(compiling, true, id, (fun _ _ _ -> ()), roots)

@@ -205,6 +205,8 @@ let ``every loop nest of a plan obeys the rules of the kernel language`` (p: Wil
         | Kernel.Fold _
         | Kernel.Check _
         | Kernel.Scatter _
+        | Kernel.Attention _
+        | Kernel.AttentionGradient _
         | Kernel.Update _ -> ()
     Array.iter check (Lower.plan inputs outputs).Kernels
 

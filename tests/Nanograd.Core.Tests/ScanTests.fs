@@ -191,6 +191,8 @@ let rec private products (isInside: bool) (p: Nanograd.Plan) : int =
         | Kernel.Fold _
         | Kernel.Check _
         | Kernel.Scatter _
+        | Kernel.Attention _
+        | Kernel.AttentionGradient _
         | Kernel.Update _ -> 0)
 
 [<Test>]

@@ -131,6 +131,12 @@ type internal Lease(plan: Plan, memory: MemoryPlan, homes: MovingHomes) =
                 Action(fun () ->
                     Move.whole buffers u.Target u.Result plan.Buffers[u.Result]
                     Move.box u starts buffers)
+            | Kernel.Attention a ->
+                let job = AttentionJob(a, buffers)
+                forked job job.Parts
+            | Kernel.AttentionGradient g ->
+                let job = AttentionGradientJob(g, buffers)
+                forked job job.Parts
             | Kernel.Repeat r ->
                 let job = RepeatJob(r, buffers, prepare wrap)
                 Action(fun () -> job.Run())
