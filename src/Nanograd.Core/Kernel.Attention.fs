@@ -52,7 +52,7 @@ type StreamedGradient =
 module StreamedAttention =
     /// The buffers of the operands.
     let reads (a: StreamedAttention) : int[] =
-        Array.append [| a.Q.Buffer; a.K.Buffer; a.V.Buffer |] (if a.Mask.Buffer < 0 then [||] else [| a.Mask.Buffer |])
+        [| a.Q.Buffer; a.K.Buffer; a.V.Buffer; a.Mask.Buffer |] |> Array.filter (fun b -> b >= 0) |> Array.distinct
 
     /// How many heads there are, all batches together.
     let heads (a: StreamedAttention) = a.Q.Heads.Length

@@ -123,6 +123,8 @@ module internal KernelNames =
         | Kernel.Check c -> $"check the indices of {c.Operation}"
         | Kernel.Scatter s -> $"scatterAdd [{s.Count},{s.Inner}] into [{s.Size},{s.Inner}]"
         | Kernel.Update u -> $"dynamicUpdate {Shape.show u.Box} of {Shape.show u.Shape}"
+        | Kernel.Attention a -> $"attention, {StreamedAttention.describe a}"
+        | Kernel.AttentionGradient g -> $"gradient of attention, {StreamedAttention.describe g.Of}"
 
     /// The program's inputs that a kernel reads, by name: which layer it belongs to.
     let inputs (plan: Plan) (names: string[]) (k: Kernel) : string[] =
@@ -142,6 +144,8 @@ module internal KernelNames =
         | Kernel.Loop l when (reductions l.Nest).Length > 0 -> KernelFamily.Rows
         | Kernel.Loop l when (functions l.Nest).Length = 0 -> KernelFamily.Copy
         | Kernel.Loop _ -> KernelFamily.Elementwise
+        | Kernel.Attention _
+        | Kernel.AttentionGradient _
         | Kernel.Product _ -> KernelFamily.Product
         | Kernel.Repeat _ -> KernelFamily.Loop
         | Kernel.Lines _

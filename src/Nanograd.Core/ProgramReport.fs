@@ -224,6 +224,8 @@ module internal ProgramReport =
         | Kernel.Fold f -> f.DType = DType.F64
         | Kernel.Scatter s -> s.DType = DType.F64
         | Kernel.Update u -> u.DType = DType.F64
+        | Kernel.Attention _
+        | Kernel.AttentionGradient _
         | Kernel.Check _ -> false
         | Kernel.Repeat r -> Array.exists isDouble r.Body.Kernels
 

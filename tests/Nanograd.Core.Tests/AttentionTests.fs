@@ -126,7 +126,10 @@ let ``rows that see nothing are NaN, as in the composition`` () =
     let f (x: Tensor) =
         let column, row = Op.iota DType.I32 [| 70; 70 |] 1, Op.iota DType.I32 [| 70; 70 |] 0
         let scores =
-            where (lt (column - row) (scalarOf DType.I32 66.0)) (full DType.F32 [||] -infinity) (matmul x (permute [| 0; 1; 3; 2 |] k))
+            where
+                (lt (column - row) (scalarOf DType.I32 66.0))
+                (full DType.F32 [||] -infinity)
+                (matmul x (permute [| 0; 1; 3; 2 |] k))
         matmul (softmax -1 scores) v
     let fast, slow = jit f q, Program.withoutRewriting (fun () -> jit f q)
     assertClose 2e-6 "rows" (computed slow) (computed fast)
