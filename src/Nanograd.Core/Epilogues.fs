@@ -28,6 +28,16 @@ module internal Epilogues =
         |> Array.forall (fun m ->
             m.Count = product.Count && not (Schedule.readsFromMemory m) && Array.forall readsAsItLies m.Inputs)
 
+    /// An update of an argument, as an optimizer's: its result may take the argument's place only if it comes after all other readers.
+    let private updates (outputs: HashSet<Hash>) (members: Tensor[]) =
+        let isArgument (i: Tensor) (count: int) =
+            let s, _ = Form.source i
+            match s.Op with
+            | Op.Input _ -> s.Count = count
+            | _ -> false
+        members |> Array.exists (fun m -> outputs.Contains m.Hash)
+        && members |> Array.exists (fun m -> m.Inputs |> Array.exists (fun i -> isArgument i m.Count))
+
     /// Elementwise kernels over the elements of a product join the last product that they read, if nothing in between needs it.
     let attach (outputs: Tensor[]) (schedule: Schedule) : Work[] =
         let works, reads = schedule.Works, schedule.Reads
@@ -44,7 +54,7 @@ module internal Epilogues =
                     let struct (place, t) = products |> Array.maxBy (fun (struct (place, _)) -> place)
                     let isRead j = reads[j].Contains t.Hash
                     let mayWait = i - place <= patience && not (Seq.exists isRead (seq { place + 1 .. i - 1 }))
-                    if mayWait && followsParts t members then
+                    if mayWait && followsParts t members && not (updates outputs members) then
                         let isKept = outputs.Contains t.Hash || Seq.exists isRead (seq { i + 1 .. works.Length - 1 })
                         result[place] <- None
                         result[i] <- Some(Work.Finished(t, members, isKept))

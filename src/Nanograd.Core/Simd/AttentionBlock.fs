@@ -16,7 +16,13 @@ type internal BlockProduct(alongK: bool, columns: int, heights: seq<int>) =
     let perTile = GemmPlan.ceilDiv vectors tiles
     let high = min 12 (MicroKernel.accumulators bits / perTile)
 
-    let kernel rows = MicroKernel.get { Double = false; Bits = bits; Rows = rows; Vectors = perTile; AlongK = alongK }
+    let kernel rows =
+        MicroKernel.get
+            { Double = false
+              Bits = bits
+              Rows = rows
+              Vectors = perTile
+              ReadA = (if alongK then ReadA.AlongK else ReadA.AlongM) }
 
     let kernels: Simd.Kernel[] =
         let result = Array.zeroCreate (high + 1)
