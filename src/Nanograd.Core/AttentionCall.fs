@@ -257,6 +257,10 @@ module internal AttentionCall =
             | _ -> None
         | _ -> None
 
+    /// Does every row have a column in the band? Rows that see nothing are NaN, which blocks that are skipped would not pass on.
+    let private seesSomething (band: Bands.Band) (rows: int) (columns: int) =
+        band.Low <= columns - rows && band.High >= 0
+
     /// The product of weights and values, if `t` is one: what is inside, the form, its operands, and whether the result has
     /// its last two axes exchanged.
     let private readWhole (t: Tensor) =
@@ -266,7 +270,9 @@ module internal AttentionCall =
             match without vBatch vSum v with
             | [| width |] when inOrder wBatch && wSum = [| w.Rank - 1 |] && wBatch.Length = w.Rank - 2 ->
                 match readSoftmax r w |> Option.bind (fun x -> readScores r 0 x start None) with
-                | Some(f, q, k, mask) when f.Batch = wBatch.Length ->
+                | Some(f, q, k, mask) when
+                    f.Batch = wBatch.Length && seesSomething f.Band w.Shape[w.Rank - 2] w.Shape[w.Rank - 1]
+                    ->
                     r.Add t
                     let operands = [| q; k; arranged v vBatch vSum[0] width; yield! Option.toList mask |]
                     Some(r.Inside, f, operands, exchanged)

@@ -46,7 +46,8 @@ let private row (shape: int[]) (x: Tensor) = Op.broadcast shape (Op.reshape [| 1
 let ``bias, activation and residual join a product`` (m: int, n: int, k: int) =
     let dot = matmul (normal 1 [| m; k |]) (normal 2 [| k; n |])
     let biased = dot + row [| m; n |] (normal 3 [| n |])
-    joins 0 [ tanh biased + normal 4 [| m; n |] ]
+    // (An update of an argument would wait for the argument's other readers, so the sum is not a result.)
+    joins 1 [ matmul (tanh biased + normal 4 [| m; n |]) (normal 7 [| n; 2 |]) ]
     // What is read elsewhere, too, is kept.
     joins 0 [ dot; relu biased; biased ]
     // The other way round, the product is computed transposed.

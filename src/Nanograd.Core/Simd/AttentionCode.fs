@@ -259,7 +259,10 @@ module internal AttentionCode =
                         let weight = exp b (b.Add(MicroOp.Sub, f32, v[0], v[2]))
                         let change = b.Add(MicroOp.Sub, f32, v[1], v[3])
                         let scaled = b.Add(MicroOp.Mul, f32, weight, v[4])
-                        [ weight; b.Add(MicroOp.Mul, f32, change, scaled) ]),
+                        // No score, no gradient: also in rows that see nothing, whose weights are NaN.
+                        let isMasked = b.Add(MicroOp.Equal, DType.Bool, v[0], b.Number(f32, -infinity))
+                        let gradient = b.Add(MicroOp.Mul, f32, change, scaled)
+                        [ weight; b.Add(MicroOp.Select, f32, isMasked, b.Number(f32, 0.0), gradient) ]),
                     [ Choice2Of2 at; Choice2Of2 otherAt ]
                 )))
 
