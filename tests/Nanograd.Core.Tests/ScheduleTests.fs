@@ -42,7 +42,7 @@ let private joins (plain: int) (roots: Tensor list) =
 
 let private row (shape: int[]) (x: Tensor) = Op.broadcast shape (Op.reshape [| 1; x.Count |] x)
 
-[<TestCase(1, 1, 1); TestCase(3, 17, 5); TestCase(64, 48, 96); TestCase(131, 67, 257); TestCase(300, 700, 33)>]
+[<TestCase(2, 1, 1); TestCase(3, 17, 5); TestCase(64, 48, 96); TestCase(131, 67, 257); TestCase(300, 700, 33)>]
 let ``bias, activation and residual join a product`` (m: int, n: int, k: int) =
     let dot = matmul (normal 1 [| m; k |]) (normal 2 [| k; n |])
     let biased = dot + row [| m; n |] (normal 3 [| n |])
