@@ -162,10 +162,13 @@ module internal AttentionCall =
     let private without (batch: int[]) (sum: int[]) (t: Tensor) =
         axes t.Rank |> Array.filter (fun a -> not (Array.contains a batch || Array.contains a sum))
 
+    /// Further in than a mask that puts a number in place of scores, a band is not the last word.
+    let private takesBand (f: AttentionForm) = f.Kind = MaskKind.Nothing || f.Fill = -infinity
+
     /// What excludes scores in one step: the band of those that stay, or a mask.
     let private excluding (whereTrue: bool) (condition: Tensor) (fill: float) (f: AttentionForm) (mask: Tensor option) =
         match Bands.ofCondition (not whereTrue) condition with
-        | Some band when fill = -infinity -> Some({ f with Band = meet f.Band band }, mask)
+        | Some band when fill = -infinity && takesBand f -> Some({ f with Band = meet f.Band band }, mask)
         | _ when f.Kind = MaskKind.Nothing ->
             let kind = if whereTrue then MaskKind.Excluded else MaskKind.Kept
             Some({ f with Kind = kind; Fill = fill }, Some(unstretched condition))
@@ -208,10 +211,10 @@ module internal AttentionCall =
         | Op.Binary Binary.Add when f.Scale = 1.0 ->
             let added (bias: Tensor) =
                 match Bands.ofBias bias with
-                | Some band -> Some({ f with Band = meet f.Band band }, mask)
-                | None when f.Kind = MaskKind.Nothing && bias.DType = DType.F32 ->
+                | Some band when takesBand f -> Some({ f with Band = meet f.Band band }, mask)
+                | _ when f.Kind = MaskKind.Nothing && bias.DType = DType.F32 ->
                     Some({ f with Kind = MaskKind.Added }, Some(unstretched bias))
-                | None -> None
+                | _ -> None
             let leads (t: Tensor) =
                 match t.Op with
                 | Op.Dot _

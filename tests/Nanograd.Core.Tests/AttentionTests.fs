@@ -210,6 +210,17 @@ let ``spellings of attention are recognised`` () =
     )
 
 [<Test>]
+let ``a band within a mask of numbers has the values of the composition`` () =
+    let f (x: Tensor[]) =
+        let row, column = Op.iota DType.I32 [| 40; 40 |] 0, Op.iota DType.I32 [| 40; 40 |] 1
+        let scores = where (gt column row) (full DType.F32 [||] -infinity) (matmul x[0] (transposed x[1]))
+        let other = gt (noise DType.F32 3 [| 40; 40 |]) (scalar 0.2)
+        [| matmul (softmax -1 (where other (full DType.F32 [||] -3.0) scores)) x[2] |]
+    let q, k, v = operands (1, 2, 40, 40, 8, 8)
+    let fast, slow = jit f [| q; k; v |], Program.withoutRewriting (fun () -> jit f [| q; k; v |])
+    assertClose 2e-6 "values" (computed slow[0]) (computed fast[0])
+
+[<Test>]
 let ``weights that somebody reads stay a composition`` () =
     let weights (x: Tensor[]) = softmax -1 (matmul x[0] (transposed x[1]))
     Assert.That(isRecognised (fun x -> let w = weights x in [| matmul w x[2]; w |]), Is.False, "a result")
