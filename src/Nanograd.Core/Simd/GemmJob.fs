@@ -178,14 +178,30 @@ type internal Rectangle() =
     let writeBack m0 m1 p1 =
         let j0, j1 = Panels.column plan copied, Panels.column plan p1
 
-        for m in m0 .. m1 - 1 do
-            let from = copy + nativeint (m - copyM) * copyRow
-            let into = batchC + bytes plan.RowsC.Offsets[m]
+        if plan.TransposesC && k0 = 0 then
+            let target = batchC + bytes plan.RowsC.Offsets[m0] + bytes plan.ColumnsC.Offsets[j0]
+            let columns, rows = plan.CopyColumns, plan.CopyRows
+            Pack.Transpose(
+                copy,
+                columns,
+                0,
+                j1 - j0,
+                rows,
+                m0 - copyM,
+                m1 - copyM,
+                target,
+                bytes plan.ColumnsC.Step,
+                plan.Size
+            )
+        else
+            for m in m0 .. m1 - 1 do
+                let from = copy + nativeint (m - copyM) * copyRow
+                let into = batchC + bytes plan.RowsC.Offsets[m]
 
-            if k0 = 0 then
-                WriteBack.Copy(from, into, plan.ColumnsC, j0, j1, plan.Size)
-            else
-                WriteBack.Add(from, into, plan.ColumnsC, j0, j1, plan.Size)
+                if k0 = 0 then
+                    WriteBack.Copy(from, into, plan.ColumnsC, j0, j1, plan.Size)
+                else
+                    WriteBack.Add(from, into, plan.ColumnsC, j0, j1, plan.Size)
 
     /// Rows m0 .. m1-1, whose A is packed together if it is packed; B in pieces that stay in the second cache.
     let runGroup m0 m1 p0 p1 =
@@ -211,7 +227,7 @@ type internal Rectangle() =
         copyM <- m0
 
         if copied < p1 then
-            copyRow <- bytes ((p1 - copied) * plan.TileN)
+            copyRow <- bytes ((if plan.TransposesC then plan.JobPanels else p1 - copied) * plan.TileN)
             copy <- copyC.Reserve(int64 (m1 - m0) * int64 copyRow)
 
     /// Says which product the next rectangles belong to.

@@ -71,6 +71,10 @@ type Plan =
             FirstPacked: int
             /// Panels that are written where C lies; the others through a copy.
             DirectC: int
+            /// C is contiguous along its rows' axis: finished copies are transposed on their way to it. The axes of such a copy.
+            TransposesC: bool
+            CopyRows: Axis
+            CopyColumns: Axis
             /// k in one pass over the panels of a job.
             BlockK: int
             /// Rows and panels of a job; panels that are packed together.
@@ -147,8 +151,16 @@ module GemmPlan =
         let packA = if depthA.IsNear lanes then 0.0 else float m * pack depthA (Axis a.Rows)
         arithmetic + packA + float n * pack depthB columnsB
 
+    /// A large matrix whose rows lie along k is read where it lies as A, but would be transposed into panels as B. That is worth
+    /// packing the small matrix and transposing the result.
+    let private isThin (depth: int) (few: int) (many: int) =
+        int64 depth * int64 few + 4L * int64 few * int64 many <= int64 depth * int64 many
+
+    let private liesAlong (depth: Axis) (across: Axis) =
+        depth.IsContiguous && across.IsRegular && not across.IsContiguous
+
     /// C' = B' A' is the same product, and a * b = b * a bit by bit (but for which of two NaNs survives). The columns of
-    /// the exchanged product must be the axis along which C is contiguous, or the one that fills vectors; where sums are
+    /// the exchanged product should be the axis along which C is contiguous, or the one that fills vectors; where sums are
     /// long, the less work decides.
     let private wantsSwap (p: Problem) (lanes: int) =
         let rows, columns = Axis p.C.Rows, Axis p.C.Columns
@@ -160,6 +172,8 @@ module GemmPlan =
 
         if share < 0.9 then true
         elif share > 1.1 then false
+        elif isThin p.K p.N p.M && liesAlong (Axis p.A.Columns) (Axis p.A.Rows) then false
+        elif isThin p.K p.M p.N && liesAlong (Axis p.B.Rows) (Axis p.B.Columns) then true
         elif columns.IsContiguous && rows.IsContiguous then p.M > p.N
         elif p.N * 2 <= lanes && p.M > p.N then true
         elif p.M * 2 <= lanes && p.N > p.M then false
@@ -168,7 +182,8 @@ module GemmPlan =
     /// Low tiles are wide, to keep enough chains going at once; where rows of B are read in place, wide also for the sake
     /// of long runs of memory.
     let private tile (bits: int) (lanes: int) (longRuns: bool) m n =
-        let tileM = evenly m (MicroKernel.maxRows bits)
+        let tallest = if n <= lanes then MicroKernel.maxRowsOfOne bits else MicroKernel.maxRows bits
+        let tileM = evenly m tallest
         let widest = min (if longRuns then 16 else 8) (MicroKernel.accumulators bits / max 1 tileM)
         let vectors = ceilDiv n lanes
         let tileN = lanes * evenly vectors widest
@@ -223,7 +238,7 @@ module GemmPlan =
             elif byTable then ReadA.ByTable
             else ReadA.AlongM
         let directA = alongK || alongM || byTable
-        let fits = m <= 4 * tileM || (abs depthB.Step * size <= 1024 && p.K * n * size <= smallBytes)
+        let fits = m <= 8 * tileM || (abs depthB.Step * size <= 1024 && p.K * n * size <= smallBytes)
         let directB = columnsB.IsContiguous && depthB.IsRegular && fits
         let directC = columnsC.IsContiguous && rowsC.IsRegular
 
@@ -256,6 +271,9 @@ module GemmPlan =
           Panels = panels
           FirstPacked = if directB then wholePanels else 0
           DirectC = if directC then wholePanels else 0
+          TransposesC = rowsC.IsContiguous && columnsC.IsRegular && (n = 1 || not columnsC.IsContiguous)
+          CopyRows = Axis [||]
+          CopyColumns = Axis [||]
           BlockK = 0
           JobM = 0
           JobPanels = 0
@@ -323,6 +341,16 @@ module GemmPlan =
             SlabPanels = plan.Panels
             CachePanels = plan.Panels }
 
+    /// The axes of the copy that a job makes of its part of C, if it will be transposed.
+    let private withCopy (plan: Plan) =
+        if plan.TransposesC then
+            let row = plan.JobPanels * plan.TileN
+            { plan with
+                CopyRows = Axis(Array.init (min plan.M plan.JobM) (fun i -> i * row))
+                CopyColumns = Axis [| 0 .. row - 1 |] }
+        else
+            plan
+
     /// The plan of a product of floats that is not empty.
     let internal ofFloats (p: Problem) : Plan =
         let plan = layout p
@@ -336,10 +364,13 @@ module GemmPlan =
         let apart = p.Batches > 1 && p.Batches >= 2 * threads && not plan.SharedB
         let isLong = plan.ReadA = ReadA.ByTable && plan.FirstPacked = 0 && p.K >= longSum && plan.N <= 1024
 
-        if streams then divideProduct threads plan
-        elif apart && bytesB <= localBytes then divideBatches threads plan
-        elif isLong then divideRows threads plan
-        else divideProduct threads plan
+        let divided =
+            if streams then divideProduct threads plan
+            elif apart && bytesB <= localBytes then divideBatches threads plan
+            elif isLong then divideRows threads plan
+            else divideProduct threads plan
+
+        withCopy divided
 
     /// The plan of a product that needs no kernels: of integers, or without elements.
     let internal plain (p: Problem) : Plan =
@@ -374,6 +405,9 @@ module GemmPlan =
           Panels = 0
           FirstPacked = 0
           DirectC = 0
+          TransposesC = false
+          CopyRows = none
+          CopyColumns = none
           BlockK = 0
           JobM = 0
           JobPanels = 0

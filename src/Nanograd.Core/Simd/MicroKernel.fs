@@ -454,6 +454,9 @@ module MicroKernel =
     /// Rows of the tallest tile.
     let maxRows (bits: int) = if Isa.registers bits = 32 then 8 else 6
 
+    /// Rows of the tallest tile of one vector: many, because each k costs a load of that vector too.
+    let maxRowsOfOne (bits: int) = accumulators bits * 2 / 3
+
     /// A kernel that multiplies registers, `K` times once for each accumulator: what the units can do at most.
     let peak (isDouble: bool) (bits: int) : Kernel =
         build "peak" isDouble bits (fun code ->

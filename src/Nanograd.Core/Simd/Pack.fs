@@ -387,6 +387,12 @@ type Pack private () =
             for j in j0 .. j1 - 1 do
                 Pack.One(from + nativeint across.Offsets[j] * nativeint size, into + nativeint ((j - j0) * size), size)
 
+    /// The transpose of a matrix whose elements lie along k: for each k, elements j0 .. j1-1 side by side; `row` is the way in bytes
+    /// from one k's to the next one's.
+    static member Transpose
+        (source: nativeint, k: Axis, k0: int, k1: int, across: Axis, j0: int, j1: int, target: nativeint, row, size: int) =
+        Pack.TransposePanel(source, k, k0, k1, across, j0, j1, target, row, size)
+
     /// Packs rows k0 .. k1-1 and columns j0 .. j1-1 into a panel of rows of `width` elements.
     static member Panel
         (
