@@ -19,8 +19,8 @@ type Limit =
 [<NoComparison; NoEquality>]
 type Work =
     {
-        /// What PyTorch gets to compute with.
-        Operands: Tensor[]
+        /// What PyTorch gets to compute with. Emptied once it has been written, so that memory is not counted that only the exchange needs.
+        mutable Operands: Tensor[]
         /// The first run, and what it gives; called once, before `Again`.
         First: unit -> Tensor[]
         /// Another run: what is timed.

@@ -72,6 +72,7 @@ module Ours =
     let private prepare (case: Case) (folder: string) (writes: bool) =
         let work = case.Prepare()
         if writes then Exchange.write folder "operands" work.Operands
+        work.Operands <- [||]
         let results = work.First()
         if writes then Exchange.write folder "ours" results
         work.Again

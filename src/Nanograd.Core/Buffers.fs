@@ -68,20 +68,24 @@ module Buffers =
     let mutable private asking = 0L // ticks spent on collections since the pool last grew instead
     let mutable private handedOut = 0L // bytes since the last collection
 
-    /// Sizes are rounded up to an eighth of their power of two, so that blocks fit again.
+    /// Sizes are rounded up so that blocks fit again: to an eighth of their power of two, large ones to a 32nd.
     let private sizeClass (bytes: int64) =
         if bytes <= 256L then
             256L
         else
-            let step = (1L <<< (63 - Numerics.BitOperations.LeadingZeroCount(uint64 (bytes - 1L)))) / 8L |> max 64L
+            let power = 1L <<< (63 - Numerics.BitOperations.LeadingZeroCount(uint64 (bytes - 1L)))
+            let step = power / (if power >= (1L <<< 20) then 32L else 8L) |> max 64L
             (bytes + step - 1L) / step * step
 
-    /// Blocks waiting for reuse hold at most this much, or as much as was ever alive at once.
-    let private keepAtLeast = 1L <<< 30
+    /// What is alive and what waits for reuse are together hardly more than was ever alive at once.
+    let private slack () = max Collector.Slack (peak / 8L)
 
-    /// Returns blocks to the system until at most `limit` bytes wait, those first that nobody asked for in a long time.
+    /// Fresh blocks of this size cost so much that what they take the place of is given back first.
+    let private huge = 64L <<< 20
+
+    /// Returns blocks to the system until all hold at most `limit` bytes, or none waits; those first that nobody asked for in a long time.
     let private trim (limit: int64) =
-        while kept > limit do
+        while kept > 0L && live + kept > limit do
             let oldest = free.Values |> Seq.filter (fun f -> f.Waiting.Count > 0) |> Seq.minBy (fun f -> f.Asked)
             Pages.giveBack (oldest.Waiting.Pop()) oldest.Size
             kept <- kept - oldest.Size
@@ -100,7 +104,7 @@ module Buffers =
                 live <- live - size
                 kept <- kept + size
                 (blocksOf size).Waiting.Push pointer
-                trim (max keepAtLeast peak)))
+                trim (peak + slack ())))
 
     /// A free block of this size or a little more, or null.
     let private reuse (size: int64) : Block =
@@ -147,11 +151,32 @@ module Buffers =
             | null -> ask all
             | found -> found
 
+    /// Large arenas between two runs, and the number of requests when they were last used.
+    let private idle = List<struct (Block * int64)>()
+
+    /// Returns the idle arenas to the system that were last used before this many requests.
+    let private dropIdle (before: int64) =
+        let drop (struct (arena: Block, used: int64)) =
+            used <= before
+            && (GC.SuppressFinalize arena
+                lock gate (fun () -> live <- live - arena.Bytes)
+                Pages.giveBack arena.Pointer arena.Bytes
+                true)
+        lock idle (fun () -> idle.RemoveAll drop |> ignore)
+
+    /// An arena that was not used while so many values were made is in the way of fresh memory.
+    let private patience = 32L
+
     let private fresh (size: int64) : Block =
+        dropIdle (requests - patience)
+        lock gate (fun () ->
+            peak <- max peak (live + size)
+            trim (peak - size + (if size < huge then slack () else 0L)))
         let pointer =
             try
                 Pages.take size
             with :? OutOfMemoryException ->
+                dropIdle requests
                 GC.Collect()
                 GC.WaitForPendingFinalizers()
                 lock gate (fun () -> trim 0L)
@@ -183,6 +208,34 @@ module Buffers =
                     Monitor.Exit collecting
             if isNull found then fresh size else found
         | found -> found
+
+    /// Programs keep arenas smaller than this for themselves.
+    let internal sharedArena = 1L <<< 20
+
+    /// An arena for a run. A program that rests has none: the memory goes from one run to the next, of whichever program.
+    let internal rentArena (bytes: int64) : Block =
+        let found =
+            lock idle (fun () ->
+                let mutable best = -1
+                let mutable least = Int64.MaxValue
+                for i in 0 .. idle.Count - 1 do
+                    let struct (arena, _) = idle[i]
+                    if arena.Bytes >= bytes + 64L && arena.Bytes < least then
+                        best <- i
+                        least <- arena.Bytes
+                if best < 0 then
+                    null
+                else
+                    let struct (arena, _) = idle[best]
+                    idle.RemoveAt best
+                    arena)
+        if isNull found then
+            dropIdle requests // too small, and so they would be again
+            block bytes
+        else
+            found
+
+    let internal giveBackArena (arena: Block) = lock idle (fun () -> idle.Add(struct (arena, requests)))
 
     /// Uninitialised memory for `length` elements. Whoever asks fills it before anybody else sees it.
     let allocate (dtype: DType) (length: int) =

@@ -4,6 +4,7 @@ namespace Nanograd
 #nowarn "51"
 
 open System
+open System.Collections.Generic
 open Microsoft.FSharp.NativeInterop
 
 /// Values on their way into a program that may overwrite them.
@@ -19,6 +20,14 @@ module Values =
         GC.KeepAlive target
         Op.literal target t.Shape
 
-    /// The tree evaluated, every tensor in memory that nothing else uses: equal expressions (two zeros of one shape)
-    /// would otherwise share theirs, and only memory of one's own may be donated.
-    let own (tree: 'T) : 'T = Tree.map copy (eval tree)
+    /// The tree evaluated, every tensor in memory that nothing else uses: values are copied, and so are equal expressions (two zeros
+    /// of one shape), which evaluation computes once. Only memory of one's own may be donated.
+    let own (tree: 'T) : 'T =
+        let leaves = Tree.leaves tree
+        let used = HashSet<Storage>(HashIdentity.Reference)
+        for t in leaves do
+            match t.Op with
+            | Op.Literal s -> used.Add s |> ignore
+            | _ -> ()
+        let own (t: Tensor) = if used.Add(Program.storage t) then t else copy t
+        Program.evaluate leaves |> Array.map own |> Tree.rebuild tree

@@ -107,3 +107,34 @@ let ``a loop that drops large results stays small`` () =
         drop f x
         let struct (live, _) = Buffers.usage ()
         Assert.That(live - before, Is.LessThan(512L <<< 20), "one result of 64 MB is needed at a time")
+
+/// Two values of x's size are alive at once in it.
+let private withArena (x: Tensor) =
+    let y = cumSum 0 (x * 2.0)
+    sum (matmul y (transpose y)) + sum y
+
+[<Test>]
+let ``programs that rest share one arena`` () =
+    let struct (before, _) = Buffers.usage ()
+    for n in [ 2048; 2050; 2052; 2054; 2056; 2058 ] do
+        jit withArena (eval (ones [| n; n |])) |> ignore
+        Assert.That((Program.last ()).PeakBytes, Is.GreaterThan(30L <<< 20))
+    GC.Collect()
+    GC.WaitForPendingFinalizers()
+    let struct (live, _) = Buffers.usage ()
+    Assert.That(
+        live - before,
+        Is.LessThan(100L <<< 20),
+        "of six programs, each with 32 MB or more, one has left its arena"
+    )
+
+[<Test>]
+let ``runs at the same time have arenas of their own`` () =
+    let f = jit withArena
+    let run (i: int) =
+        let x = eval (full DType.F32 [| 700; 700 |] (float i))
+        [| for _ in 1..4 -> item (f x) |]
+    let alone = [| for i in 1..6 -> (run i).[0] |]
+    let together = Array.Parallel.map run [| 1..6 |]
+    Assert.That((Program.last ()).PeakBytes, Is.GreaterThan(1L <<< 20))
+    Array.iter2 (fun (x: float) (ys: float[]) -> Assert.That(ys, Is.All.EqualTo x)) alone together

@@ -170,3 +170,20 @@ let ``the arrays that C# passes give what the trees give`` () =
         let path = Path.Combine(folder, "t.safetensors")
         Nanograd.Models.TensorFile.Save(path, named [ "a", p[0] ], metadata)
         Assert.That(Nanograd.Models.TensorFile.LoadMetadata(path).Count, Is.EqualTo 0))
+
+[<Test>]
+let ``values of one's own share no memory, not even with what they were`` () =
+    let x = tensor [ 1.0; 2.0; 3.0 ]
+    let all = Values.own [| x; x; zerosLike x; zerosLike x; x + 1.0; x |]
+    Assert.That(
+        all |> Array.map (floats >> Array.toList),
+        Is.EqualTo<float list[]>
+            [| [ 1.0; 2.0; 3.0 ]
+               [ 1.0; 2.0; 3.0 ]
+               [ 0.0; 0.0; 0.0 ]
+               [ 0.0; 0.0; 0.0 ]
+               [ 2.0; 3.0; 4.0 ]
+               [ 1.0; 2.0; 3.0 ] |]
+    )
+    let places = Array.append [| x |] all |> Array.map (fun t -> (Program.storage t).Pointer)
+    Assert.That(Array.distinct places, Has.Length.EqualTo 7)

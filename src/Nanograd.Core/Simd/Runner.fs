@@ -9,7 +9,7 @@ open System.Threading
 open Microsoft.FSharp.NativeInterop
 open Nanograd
 
-/// The buffers that have other memory in each run.
+/// The buffers whose memory another run may find elsewhere.
 [<Sealed>]
 type internal MovingHomes(plan: Plan, homes: Home[]) =
     let choose (f: int -> Home -> 'r voption) : 'r[] =
@@ -21,6 +21,16 @@ type internal MovingHomes(plan: Plan, homes: Home[]) =
             | Home.InPlace i, Place.Output o -> ValueSome(struct (b, i, o))
             | (Home.Input i | Home.InPlace i), _ -> ValueSome(struct (b, i, -1))
             | (Home.Fresh _ | Home.SameAs _ | Home.Arena _ | Home.Nowhere), _ -> ValueNone)
+    /// Buffer, offset.
+    member val Arena =
+        choose (fun b home ->
+            match home with
+            | Home.Arena offset -> ValueSome(struct (b, offset))
+            | Home.Input _
+            | Home.InPlace _
+            | Home.SameAs _
+            | Home.Fresh _
+            | Home.Nowhere -> ValueNone)
     /// Buffer, result.
     member val Fresh =
         choose (fun b home ->
@@ -45,17 +55,19 @@ type internal MovingHomes(plan: Plan, homes: Home[]) =
 /// Everything one run needs for itself: two runs of a program at once have two of these.
 [<Sealed; AllowNullLiteral>]
 type internal Lease(plan: Plan, memory: MemoryPlan, homes: MovingHomes) =
-    let arena = Buffers.block (max 64L memory.ArenaBytes)
+    let isShared = memory.ArenaBytes >= Buffers.sharedArena
+    let mutable arena = if isShared then null else Buffers.block (max 64L memory.ArenaBytes)
     let noteBlock = Buffers.block 64L
     let note = noteBlock.Pointer
     let buffers = Array.zeroCreate<nativeint> plan.Buffers.Length
 
-    do
-        memory.Homes
-        |> Array.iteri (fun b home ->
-            match home with
-            | Home.Arena offset -> buffers[b] <- arena.Pointer + nativeint offset
-            | _ -> ())
+    let mutable start = 0n // of the arena that `buffers` points into
+
+    let pointIntoArena () =
+        if arena.Pointer <> start then
+            start <- arena.Pointer
+            for struct (b, offset) in homes.Arena do
+                buffers[b] <- start + nativeint offset
 
     /// Raises what the last kernel noted, in the words of the primitive that the index belongs to.
     let raiseNoted (checks: Tensor[]) =
@@ -160,10 +172,8 @@ type internal Lease(plan: Plan, memory: MemoryPlan, homes: MovingHomes) =
 
     do NativePtr.set (NativePtr.ofNativeInt<int64> note) 0 0L
 
-    /// Makes the steps for whoever profiles, so that no run takes longer for that.
-    member _.Watch() = watched.Force() |> ignore
-
-    member _.Run(inputs: Storage[], outputs: Storage[]) =
+    let run (inputs: Storage[]) (outputs: Storage[]) =
+        pointIntoArena ()
         for struct (b, i, o) in homes.Given do
             buffers[b] <- inputs[i].Pointer
             if o >= 0 then outputs[o] <- inputs[i]
@@ -178,6 +188,20 @@ type internal Lease(plan: Plan, memory: MemoryPlan, homes: MovingHomes) =
         GC.KeepAlive arena
         GC.KeepAlive noteBlock
         GC.KeepAlive inputs
+
+    /// Makes the steps for whoever profiles, so that no run takes longer for that.
+    member _.Watch() = watched.Force() |> ignore
+
+    member _.Run(inputs: Storage[], outputs: Storage[]) =
+        if isShared then
+            arena <- Buffers.rentArena memory.ArenaBytes
+            try
+                run inputs outputs
+            finally
+                Buffers.giveBackArena arena
+                arena <- null
+        else
+            run inputs outputs
 
 /// A program compiled for the CPU. `names` are those of its inputs, for people.
 [<Sealed>]
