@@ -39,6 +39,18 @@ public static class Engine
         }
     }
 
+    /// <summary>
+    /// Runs something that computes values, and tells where its time went, kernel by kernel. Run it once before, or compiling
+    /// is most of it.
+    /// </summary>
+    /// <example><code>File.WriteAllText("profile.html", Engine.Profile(() => Step(batch)).ToPage())</code></example>
+    public static Profile Profile(Action body) =>
+        new(Program.profile(Microsoft.FSharp.Core.FSharpFunc<Microsoft.FSharp.Core.Unit, bool>.FromConverter(_ =>
+        {
+            body();
+            return true;
+        })));
+
     /// <summary>Bytes that values hold now.</summary>
     public static long LiveBytes => Buffers.usage().Item1;
 

@@ -4,145 +4,122 @@ open System
 open System.Collections.Generic
 open System.Globalization
 open System.IO
-open System.Text
+open System.Text.Json
 
-/// A profile as a page: what every thread did when, where memory was, and a table. One file, without links; it runs anywhere.
+/// A profile as a page: what every thread did when, what memory held meanwhile, and the table of kernels. One file, without
+/// links, which any browser shows.
 [<RequireQualifiedAccess>]
 module Timeline =
-    let private number (x: float) = x.ToString("0.######", CultureInfo.InvariantCulture)
-
-    let private quote (s: string) =
-        let text = StringBuilder("\"")
-        for c in s do
-            match c with
-            | '"' -> text.Append "\\\"" |> ignore
-            | '\\' -> text.Append "\\\\" |> ignore
-            | c when c < ' ' || c = '<' || c = '\u2028' || c = '\u2029' -> text.Append($"\\u{int c:x4}") |> ignore
-            | c -> text.Append c |> ignore
-        text.Append('"').ToString()
-
-    let private list (items: seq<string>) = "[" + String.Join(",", items) + "]"
-    let private record (fields: (string * string) list) =
-        "{" + String.Join(",", fields |> List.map (fun (name, value) -> quote name + ":" + value)) + "}"
+    /// Milliseconds to a hundredth of a microsecond: pages of a million spans are large enough.
+    let private time (ms: float) = Math.Round(ms, 5)
 
     let private kernel (k: KernelProfile) =
-        record
-            [ "name", quote k.Name
-              "family", quote (string k.Family)
-              "program", string k.Program
-              "path", quote k.Path
-              "depth", string k.Depth
-              "calls", string k.Calls
-              "median", number k.Median
-              "total", number k.Milliseconds
-              "ops", string k.Operations
-              "bytes", string k.Bytes
-              "ideal", number k.Ideal
-              "by", quote k.LimitedBy
-              "threads", number k.Threads
-              "inputs", list (Array.map quote k.Inputs) ]
+        {| name = k.Name
+           family = string k.Family
+           program = k.Program
+           path = k.Path
+           depth = k.Depth
+           calls = k.Calls
+           median = time k.Median
+           total = time k.Milliseconds
+           operations = k.Operations
+           bytes = k.Bytes
+           ideal = time k.Ideal
+           limit = k.LimitedBy
+           threads = Math.Round(k.Threads, 2)
+           inputs = k.Inputs |}
 
-    /// Parts of threads; a kernel that was not shared is one part, of the thread that ran it.
-    let private parts (p: Profile) : ProfileSpan[] =
-        let shared = p.Spans |> Array.filter (fun s -> s.IsPart)
-        let starts = Dictionary<int, float[]>()
-        for kernel, spans in Array.groupBy (fun (s: ProfileSpan) -> s.Kernel) shared do
-            starts[kernel] <- spans |> Array.map (fun s -> s.Start) |> Array.sort
-        let hasParts (s: ProfileSpan) =
+    /// What each thread did: parts of kernels, and kernels that were not shared, on the thread that runs the program.
+    let private lanes (p: Profile) : ProfileSpan[] =
+        let starts =
+            p.Spans
+            |> Array.filter (fun s -> s.IsPart)
+            |> Array.groupBy (fun s -> s.Kernel)
+            |> Array.map (fun (kernel, parts) -> kernel, parts |> Array.map (fun s -> s.Start) |> Array.sort)
+            |> dict
+        let isShared (s: ProfileSpan) =
             match starts.TryGetValue s.Kernel with
             | true, times ->
                 let i = Array.BinarySearch(times, s.Start)
                 let next = if i >= 0 then i else ~~~i
                 next < times.Length && times[next] <= s.Stop
             | _ -> false
-        let alone =
-            p.Spans
-            |> Array.filter (fun s ->
-                not s.IsPart && s.Kernel >= 0 && p.Kernels[s.Kernel].Family <> KernelFamily.Loop && not (hasParts s))
-        Array.append shared (alone |> Array.map (fun s -> { s with IsPart = true }))
+        let isLoop (s: ProfileSpan) = p.Kernels[s.Kernel].Family = KernelFamily.Loop
+        p.Spans |> Array.filter (fun s -> s.IsPart || (s.Kernel >= 0 && not (isLoop s) && not (isShared s)))
 
-    /// Bars of memory: from, until, offset, bytes, what it is, colour; for the first runs.
-    let private memory (p: Profile) : string[] =
-        let firstKernel = p.Kernels |> Array.mapi (fun i k -> i, k) |> Array.groupBy (fun (_, k) -> k.Program)
-        let starts = dict [ for program, kernels in firstKernel -> program, fst kernels[0] ]
-        let runs = p.Spans |> Array.filter (fun s -> s.Kernel < 0) |> Array.truncate 12
-        [| for run in runs do
-               let struct (plan, layout) = p.Plans[run.Program]
-               let places = Plans.kernels plan |> Array.indexed |> Array.filter (fun (_, k) -> k.Depth = 0)
-               let times = Dictionary<int, ProfileSpan>()
-               for s in p.Spans do
-                   if not s.IsPart && s.Kernel >= 0 && s.Program = run.Program then
-                       if s.Start >= run.Start && s.Stop <= run.Stop then times[s.Kernel - starts[run.Program]] <- s
-               let first, last = Array.create plan.Buffers.Length -1, Array.create plan.Buffers.Length -1
-               for k in 0 .. places.Length - 1 do
-                   let struct (reads, writes) = Kernel.touches plan.Kernels[k]
-                   for b in Seq.append reads writes do
-                       if b >= 0 then
-                           let rec origin b =
-                               match layout.Homes[b] with
-                               | Home.SameAs other -> origin other
-                               | _ -> b
-                           let b = origin b
-                           if first[b] < 0 then first[b] <- k
-                           last[b] <- k
-               for b in 0 .. plan.Buffers.Length - 1 do
-                   match layout.Homes[b] with
-                   | Home.Arena offset when first[b] >= 0 ->
-                       let size = int64 plan.Buffers[b].Length * int64 (DType.size plan.Buffers[b].DType)
-                       let writer = plan.Kernels[first[b]]
-                       match times.TryGetValue(fst places[first[b]]), times.TryGetValue(fst places[last[b]]) with
-                       | (true, from), (true, until) when size * 2000L > layout.ArenaBytes ->
-                           list
-                               [ number from.Start
-                                 number until.Stop
-                                 string offset
-                                 string size
-                                 quote
-                                     $"{plan.Buffers[b].DType}[{plan.Buffers[b].Length}], written by {KernelNames.describe plan writer}"
-                                 quote (string (KernelNames.family writer)) ]
-                       | _ -> ()
-                   | _ -> () |]
+    /// The buffers of a program's arena: where they are, and the first and the last kernel that touches them.
+    let private buffers (p: Profile) (program: int) =
+        let struct (plan, layout) = p.Plans[program]
+        let kernels =
+            p.Kernels
+            |> Array.indexed
+            |> Array.filter (fun (_, k) -> k.Program = program && k.Depth = 0)
+            |> Array.map fst
+        let rec place b =
+            match layout.Homes[b] with
+            | Home.SameAs other -> place other
+            | Home.Arena offset -> ValueSome(struct (b, offset))
+            | Home.Input _
+            | Home.InPlace _
+            | Home.Fresh _
+            | Home.Nowhere -> ValueNone
+        let alive = Dictionary<int, struct (int64 * int * int)>()
+        plan.Kernels
+        |> Array.iteri (fun number k ->
+            let struct (reads, writes) = Kernel.touches k
+            for b in Seq.append reads writes |> Seq.filter (fun b -> b >= 0) do
+                match place b with
+                | ValueSome(struct (b, offset)) ->
+                    let first =
+                        match alive.TryGetValue b with
+                        | true, struct (_, first, _) -> first
+                        | _ -> number
+                    alive[b] <- struct (offset, first, number)
+                | ValueNone -> ())
+        [| for KeyValue(b, struct (offset, first, last)) in alive do
+               let buffer, writer = plan.Buffers[b], plan.Kernels[first]
+               {| first = kernels[first]
+                  last = kernels[last]
+                  offset = offset
+                  bytes = int64 buffer.Length * int64 (DType.size buffer.DType)
+                  name = $"{buffer.DType}[{buffer.Length}], written by {KernelNames.describe plan writer}"
+                  family = string (KernelNames.family writer) |} |]
 
+    let private summary (p: Profile) : string[] =
+        let share (ms: float) = (100.0 * ms / max p.Milliseconds 1e-9).ToString("0", CultureInfo.InvariantCulture) + "%"
+        let giga (x: float) = (x / 1e9).ToString("0", CultureInfo.InvariantCulture)
+        [| p.Milliseconds.ToString("0.###", CultureInfo.InvariantCulture) + " ms"
+           $"{share p.InKernels} in kernels"
+           $"{share (p.InPrograms - p.InKernels)} between them"
+           $"{share p.Compiling} compiling"
+           $"{share (p.Milliseconds - p.InPrograms - p.Compiling)} elsewhere"
+           $"{p.Forks} forks"
+           $"values hold at most {Columns.bytes p.PeakBytes}"
+           $"limits {giga p.Limits.OperationsPerSecond} Gop/s, {giga p.Limits.MemoryBytesPerSecond} GB/s" |]
+
+    /// What the page's script draws. A span is kernel (-1: a run of a program), thread (-1: the lanes of runs and kernels),
+    /// start, stop, program.
     let private data (p: Profile) : string =
-        let parts = parts p
-        // The thread that runs programs is thread 0.
-        let threads =
-            Seq.append (p.Spans |> Seq.filter (fun s -> not s.IsPart)) parts
-            |> Seq.map (fun s -> s.Thread)
-            |> Seq.distinct
-            |> Seq.toArray
-        let span (s: ProfileSpan) =
-            list
-                [ string s.Kernel
-                  string (Array.IndexOf(threads, s.Thread))
-                  (if s.IsPart then "1" else "0")
-                  number s.Start
-                  number s.Stop
-                  string s.Program ]
+        let parts = lanes p
         let whole = p.Spans |> Array.filter (fun s -> not s.IsPart)
-        let share (x: float) = (100.0 * x / p.Milliseconds).ToString("0", CultureInfo.InvariantCulture) + "%"
-        let plans =
-            p.Programs
-            |> Array.map (fun r ->
-                $"program {r.Number}: inputs {Columns.bytes r.InputBytes}, arena {Columns.bytes r.ArenaBytes}")
-            |> Array.truncate 3
-        let summary =
-            Array.append
-                [| p.Milliseconds.ToString("0.###", CultureInfo.InvariantCulture) + " ms"
-                   $"{share p.InKernels} in kernels"
-                   $"{share (p.InPrograms - p.InKernels)} between them"
-                   $"{share p.Compiling} compiling"
-                   $"{share (p.Milliseconds - p.InPrograms - p.Compiling)} elsewhere"
-                   $"{p.Forks} forks" |]
-                plans
-        record
-            [ "total", number p.Milliseconds
-              "threads", string threads.Length
-              "summary", list (Array.map quote summary)
-              "kernels", list (Array.map kernel p.Kernels)
-              "groups", list (Array.map kernel p.Groups)
-              "spans", list (Seq.append whole parts |> Seq.map span)
-              "memory", list (memory p) ]
+        // Whoever runs programs is thread 0.
+        let threads = Seq.append whole parts |> Seq.map (fun s -> s.Thread) |> Seq.distinct |> Seq.toArray
+        let span lane (s: ProfileSpan) =
+            [| float s.Kernel; float (lane s); time s.Start; time s.Stop; float s.Program |]
+        JsonSerializer.Serialize(
+            {| total = time p.Milliseconds
+               threads = threads.Length
+               summary = summary p
+               kernels = Array.map kernel p.Kernels
+               groups = Array.map kernel p.Groups
+               programs =
+                p.Programs
+                |> Array.map (fun r -> {| arena = r.ArenaBytes; inputs = r.InputBytes; buffers = buffers p r.Number |})
+               spans =
+                Array.append
+                    (whole |> Array.map (span (fun _ -> -1)))
+                    (parts |> Array.map (span (fun s -> Array.IndexOf(threads, s.Thread)))) |}
+        )
 
     let private template =
         lazy
@@ -150,16 +127,5 @@ module Timeline =
              use reader = new StreamReader(stream)
              reader.ReadToEnd())
 
-    /// A profile as a page.
-    let render (p: Profile) : string = template.Value.Replace("/*DATA*/null", data p)
-
-    /// Writes a profile as a page, whole or not at all.
-    let write (path: string) (p: Profile) : unit =
-        let full = Path.GetFullPath path
-        let temporary = full + ".tmp"
-        try
-            File.WriteAllText(temporary, render p)
-            File.Move(temporary, full, true)
-        with _ ->
-            File.Delete temporary
-            reraise ()
+    /// A page of its own: `Show.save "profile.html" (Timeline.page (Program.profile (fun () -> step batch)))`.
+    let page (p: Profile) : string = template.Value.Replace("/*DATA*/null", data p)

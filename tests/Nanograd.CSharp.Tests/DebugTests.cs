@@ -50,6 +50,23 @@ internal sealed class DebugTests
     }
 
     [Test]
+    public void ProfilesTellWhereTheTimeWent()
+    {
+        var w = Tensor.RandN([48, 32], new Generator(1));
+        void Run() => Tensor.Evaluate((w.MatMul(w.T) * 1.5f).Exp());
+        Run();
+        var profile = Engine.Profile(Run);
+        var product = profile.Groups.Single(k => k.Family == KernelFamily.Product);
+        Assert.That(product.Name, Does.StartWith("matmul [48,32]·[32,48]"));
+        Assert.That(product.Calls, Is.EqualTo(1));
+        Assert.That(product.Milliseconds, Is.GreaterThan(0).And.LessThanOrEqualTo(profile.InKernels));
+        Assert.That(profile.Programs.Single().Runs, Is.EqualTo(1));
+        Assert.That(profile.ToString(), Does.Contain(product.Name).And.Contain("of limit"));
+        Assert.That(profile.ToPage(), Does.StartWith("<!DOCTYPE html>").And.Contain("matmul [48,32]"));
+        Assert.That(() => Engine.Profile(() => throw new InvalidDataException("stop")), Throws.InstanceOf<InvalidDataException>());
+    }
+
+    [Test]
     public void TheCompilerIsLogged()
     {
         var writer = new StringWriter();

@@ -145,6 +145,21 @@ internal sealed class ParityTests
         Assert.That(Methods(typeof(Debug)), Is.EquivalentTo(ofFSharp));
     }
 
+    /// <summary>A profile tells the same; plans and spans are what its page is drawn from.</summary>
+    [TestCase("Profile", typeof(Profile), "Spans", "Plans", "Limits", "Text")]
+    [TestCase("KernelProfile", typeof(KernelProfile))]
+    [TestCase("ProgramProfile", typeof(ProgramProfile))]
+    public void ProfilesTellTheSame(string name, Type facade, params string[] inside)
+    {
+        static IEnumerable<string> Names(Type type) =>
+            type.GetProperties(BindingFlags.Public | BindingFlags.Instance | BindingFlags.DeclaredOnly).Select(p => p.Name);
+        Assert.That(Names(facade), Is.EquivalentTo(Names(Assembly.Load("Nanograd.Core").GetType("Nanograd." + name)!).Except(inside)));
+    }
+
+    [Test]
+    public void KernelsHaveTheSameFamilies() =>
+        Assert.That(Enum.GetNames<KernelFamily>(), Is.EqualTo(Assembly.Load("Nanograd.Core").GetType("Nanograd.KernelFamily+Tags")!.GetFields().Select(f => f.Name)));
+
     [Test]
     public void NamesArePascalCase() =>
         Assert.That(Places.SelectMany(p => Methods(p.Facade)).Where(m => !char.IsAsciiLetterUpper(m[0]) || m.Contains('_')), Is.Empty);

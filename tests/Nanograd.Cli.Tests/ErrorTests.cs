@@ -29,6 +29,9 @@ internal sealed class ErrorTests
     [TestCase("--beta2 1", "--beta2 must be less than 1, got 1.")]
     [TestCase("--batch 0", "--batch must be at least 1, got 0.")]
     [TestCase("--device gpu", "--device must be simd or interpreter, got 'gpu'.")]
+    [TestCase("--profile ", "--profile needs a name, and got an empty one.")]
+    [TestCase("--profile /", "--profile must name a file, and / is a folder.")]
+    [TestCase("--profile /no/such/p.html", "--profile cannot write /no/such/p.html: there is no folder /no/such.")]
     [TestCase("--min-lr 1", "--min-lr must be at most --lr, got 1 and 0.001.")]
     public void BadOptionsAreNamed(string options, string expected) => Assert.That(Refused(options.Split(' ')), Is.EqualTo(expected));
 

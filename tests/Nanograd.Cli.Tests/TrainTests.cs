@@ -59,6 +59,18 @@ internal sealed class TrainTests
     }
 
     [Test]
+    public void AProfileIsAPageAndChangesNothing()
+    {
+        var weights = (string)_cli.Train("a", "--steps", "20")["weights_sha256"]!;
+        var result = Cli.Run(["train", "gpt", "--data", _cli.Text, "--out", _cli.In("b"), "--json", .. Cli.Tiny, "--steps", "20", "--profile", _cli.In("p.html")]);
+        Assert.That((string)result.Json["weights_sha256"]!, Is.EqualTo(weights));
+        Assert.That(result.Error, Does.Contain($"steps 11 to 15 went: {_cli.In("p.html")}"));
+        Assert.That(File.ReadAllText(_cli.In("p.html")), Does.StartWith("<!DOCTYPE html>").And.Contain("matmul ["));
+        Assert.That(_cli.Train("c", "--steps", "3", "--profile", _cli.In("q.html")).ContainsKey("val_loss"));
+        Assert.That(File.ReadAllText(_cli.In("q.html")), Does.Contain("matmul ["), "of a run shorter than what is profiled");
+    }
+
+    [Test]
     public void TheReferenceEvaluatorTrainsAlike()
     {
         var simd = (double)_cli.Train("a", "--steps", "2")["val_loss"]!;

@@ -26,6 +26,7 @@ internal static class TrainCommand
           nanograd train gpt --layers 6 --heads 6 --embd 192 --context 128 --steps 5000 --dropout 0.1
           nanograd train gpt --resume out/shakespeare --steps 4000
           nanograd train gpt --steps 500 --json | tail -n 1
+          nanograd train gpt --steps 30 --profile profile.html
         """;
 
     public static Command Create(Terminal terminal, CancellationToken stop)
@@ -34,6 +35,7 @@ internal static class TrainCommand
         var output = Arguments.Text("--out", "DIR", "The folder to write; a run that is there is replaced.", DefaultFolder);
         var resume = Arguments.Text("--resume", "DIR", "Go on with the run in this folder, with its options and data.");
         var json = Arguments.Flag("--json", "Make the last line on standard output a JSON object; all else goes to standard error.");
+        var profile = Arguments.Text("--profile", "FILE", "Write a page that shows where the time of five steps went, kernel by kernel.");
         var command = new DocumentedCommand("gpt", Summary, Details) { data, output };
         var defaults = new TrainSettings();
         var options = new List<(TrainSettings.Entry Entry, Option Option)>();
@@ -47,13 +49,14 @@ internal static class TrainCommand
         }
 
         command.Add(resume);
+        command.Add(profile);
         command.Add(json);
         command.SetAction(result =>
         {
             var given = options.Where(o => result.GetResult(o.Option) is not null).Select(o =>
                 (o.Entry, Text: o.Option is Option<bool> flag ? (result.GetValue(flag) ? "true" : "false") : result.GetValue((Option<string?>)o.Option)!)).ToList();
             var folder = result.GetValue(resume);
-            foreach (var (name, value) in new[] { ("--data", result.GetValue(data)), ("--out", result.GetValue(output)), ("--resume", folder) })
+            foreach (var (name, value) in new[] { ("--data", result.GetValue(data)), ("--out", result.GetValue(output)), ("--resume", folder), ("--profile", result.GetValue(profile)) })
             {
                 if (value is "")
                 {
@@ -61,6 +64,7 @@ internal static class TrainCommand
                 }
             }
 
+            CheckPage(result.GetValue(profile));
             using var interrupt = new Interrupt(stop);
             return folder is null
                 ? Start(given, result.GetValue(data), new RunFolder(result.GetValue(output) ?? DefaultFolder))
@@ -81,7 +85,7 @@ internal static class TrainCommand
                 }
 
                 run.Begin(settings);
-                return new TrainingRun(settings, corpus, run, null, reporter, interrupt).Execute();
+                return new TrainingRun(settings, corpus, run, null, reporter, interrupt, result.GetValue(profile)).Execute();
             }
 
             int Continue(List<(TrainSettings.Entry Entry, string Text)> given, string? path, string? output, RunFolder run)
@@ -126,10 +130,24 @@ internal static class TrainCommand
                     reporter.Say($"{run.Path} has no saved state yet: starting from the first step.");
                 }
 
-                return new TrainingRun(settings, Corpus.Of(text, settings.Context), run, state, reporter, interrupt).Execute();
+                return new TrainingRun(settings, Corpus.Of(text, settings.Context), run, state, reporter, interrupt, result.GetValue(profile)).Execute();
             }
         });
         return command;
+    }
+
+    /// <summary>A profile that cannot be written is a mistake to be told before the training, not after it.</summary>
+    private static void CheckPage(string? path)
+    {
+        if (path is not null && Directory.Exists(path))
+        {
+            throw new UserException($"--profile must name a file, and {path} is a folder.");
+        }
+
+        if (path is not null && Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder && !Directory.Exists(folder))
+        {
+            throw new UserException($"--profile cannot write {path}: there is no folder {folder}.");
+        }
     }
 
     private static string TextOf(string? path) => path is null ? Stories.Generate(StoryBytes, StorySeed) : TextFile.Read(path);

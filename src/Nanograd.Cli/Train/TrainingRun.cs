@@ -11,6 +11,7 @@ internal sealed class TrainingRun
     private const int EstimateBatches = 20;
     private const int TrainLossWindow = 100;
     private const int SettlingSteps = 10;
+    private const int ProfiledSteps = 5;
     private const int SampleTokens = 300;
     private const int JudgedTokens = 2000;
 
@@ -22,14 +23,23 @@ internal sealed class TrainingRun
     private readonly Gpt _model;
     private readonly AdamW _optimizer;
     private readonly LossHistory _history;
+    private readonly string? _page;
     private readonly List<double> _stepSeconds = [];
     private (long Steps, double Seconds) _timed;
     private long _step;
     private bool _saved;
+    private string? _profiled;
 
-    public TrainingRun(TrainSettings settings, Corpus corpus, RunFolder folder, TrainingState? state, Reporter reporter, Interrupt interrupt)
+    /// <param name="settings">What to train.</param>
+    /// <param name="corpus">On what.</param>
+    /// <param name="folder">Where to write.</param>
+    /// <param name="state">Where to go on; null: from the first step.</param>
+    /// <param name="reporter">Whom to tell.</param>
+    /// <param name="interrupt">Who may stop it.</param>
+    /// <param name="page">Where to write a profile of some steps; null: nowhere.</param>
+    public TrainingRun(TrainSettings settings, Corpus corpus, RunFolder folder, TrainingState? state, Reporter reporter, Interrupt interrupt, string? page = null)
     {
-        (_settings, _corpus, _folder, _reporter, _interrupt) = (settings, corpus, folder, reporter, interrupt);
+        (_settings, _corpus, _folder, _reporter, _interrupt, _page) = (settings, corpus, folder, reporter, interrupt, page);
         Engine.Device = settings.Device;
         Generator.ManualSeed(settings.Seed);
         _model = new Gpt(
@@ -74,7 +84,13 @@ internal sealed class TrainingRun
             ["params"] = _model.ParameterCount(),
             ["folder"] = _folder.Path,
         }, _step, _settings.Steps);
-        if (!_reporter.While(Train))
+        var finished = _reporter.While(Train);
+        if (_page is not null)
+        {
+            _reporter.Say(_profiled ?? "No step was left to profile.");
+        }
+
+        if (!finished)
         {
             _folder.Save(_settings, _model, _corpus.Tokenizer, _optimizer, _step, _history.ToString());
             _reporter.Say($"Stopped after step {_step} of {_settings.Steps} and saved; go on with: nanograd train gpt --resume {_folder.Path}");
@@ -99,33 +115,61 @@ internal sealed class TrainingRun
                 return false;
             }
 
-            var start = Stopwatch.GetTimestamp();
-            var loss = Step();
-            Time(Stopwatch.GetElapsedTime(start).TotalSeconds);
-            if (!double.IsFinite(loss))
+            if (_page is not null && _profiled is null && (_stepSeconds.Count >= SettlingSteps || _settings.Steps - _step <= ProfiledSteps))
             {
-                throw new UserException($"the loss became {Arguments.Show(loss)} at step {_step}; a smaller --lr may help. {(_saved ? "The last save is kept." : "Nothing was saved yet.")}");
+                Profile(_page);
             }
-
-            _step++;
-            _interrupt.HasWork = true;
-            _history.Add(_step, loss);
-            var last = _step == _settings.Steps;
-            if (!last && _step % _settings.EvalEvery == 0)
+            else
             {
-                _history.AddValidation(_step, ValidationLoss(Spread(_corpus.Data.Validation(_settings.Batch), EstimateBatches)));
+                Advance();
             }
-
-            if (!last && _step % _settings.SaveEvery == 0)
-            {
-                _saved = true;
-                _folder.Save(_settings, _model, _corpus.Tokenizer, _optimizer, _step, _history.ToString());
-            }
-
-            _reporter.Step(_step, _history.Recent(TrainLossWindow), _history.LastValidation, TokensPerSecond);
         }
 
         return true;
+    }
+
+    /// <summary>Some steps, and a page that shows where their time went. If there are enough, they come after those that compile.</summary>
+    private void Profile(string page)
+    {
+        var first = _step + 1;
+        var profile = Engine.Profile(() =>
+        {
+            for (var i = 0; i < ProfiledSteps && _step < _settings.Steps && !_interrupt.Requested; i++)
+            {
+                Advance();
+            }
+        });
+        TextFile.WriteAtomic(page, profile.ToPage());
+        _profiled = $"Where the time of steps {first} to {_step} went: {page}";
+    }
+
+    /// <summary>A step, and what is due after it.</summary>
+    private void Advance()
+    {
+        var start = Stopwatch.GetTimestamp();
+        var loss = Step();
+        Time(Stopwatch.GetElapsedTime(start).TotalSeconds);
+        if (!double.IsFinite(loss))
+        {
+            throw new UserException($"the loss became {Arguments.Show(loss)} at step {_step}; a smaller --lr may help. {(_saved ? "The last save is kept." : "Nothing was saved yet.")}");
+        }
+
+        _step++;
+        _interrupt.HasWork = true;
+        _history.Add(_step, loss);
+        var last = _step == _settings.Steps;
+        if (!last && _step % _settings.EvalEvery == 0)
+        {
+            _history.AddValidation(_step, ValidationLoss(Spread(_corpus.Data.Validation(_settings.Batch), EstimateBatches)));
+        }
+
+        if (!last && _step % _settings.SaveEvery == 0)
+        {
+            _saved = true;
+            _folder.Save(_settings, _model, _corpus.Tokenizer, _optimizer, _step, _history.ToString());
+        }
+
+        _reporter.Step(_step, _history.Recent(TrainLossWindow), _history.LastValidation, TokensPerSecond);
     }
 
     private double Step()
