@@ -234,6 +234,7 @@ type Kernel =
     | Update of Update
     | Attention of StreamedAttention
     | AttentionGradient of StreamedGradient
+    | Pool of Pool
     /// A plan that runs again and again, on moving slices.
     | Repeat of Repeat
 
@@ -311,6 +312,7 @@ module Kernel =
         | Kernel.AttentionGradient g ->
             let others = [| g.Of.LogSums; g.Deltas; g.Cotangent.Buffer |]
             struct (Array.append (StreamedAttention.reads g.Of) others, [| g.ToQ.Buffer; g.ToK.Buffer; g.ToV.Buffer |])
+        | Kernel.Pool p -> struct (Pool.reads p, [| p.Result |])
         | Kernel.Repeat r ->
             let others =
                 r.Carries
@@ -338,6 +340,7 @@ module Kernel =
         | Kernel.Check _
         | Kernel.Attention _
         | Kernel.AttentionGradient _
+        | Kernel.Pool _
         | Kernel.Repeat _ -> ValueNone
 
     /// May it find an index out of range?
@@ -352,6 +355,7 @@ module Kernel =
         | Kernel.Scatter _
         | Kernel.Attention _
         | Kernel.AttentionGradient _
+        | Kernel.Pool _
         | Kernel.Update _ -> false
 
     let private word (i: int) = "v" + string i
@@ -445,6 +449,9 @@ module Kernel =
         | Kernel.AttentionGradient g ->
             let struct (reads, writes) = touches k
             $"attention gradient b{Shape.show writes} of b{Shape.show reads}: {StreamedAttention.describe g.Of}\n"
+        | Kernel.Pool p ->
+            let gradient = if Pool.isGradient p then " gradient" else ""
+            $"{Pool.name p}{gradient} b{p.Result} of b{Shape.show (Pool.reads p)}: {Pool.describe p}\n"
         | Kernel.Repeat r ->
             let indent (text: string) = "  | " + text.TrimEnd('\n').Replace("\n", "\n  | ") + "\n"
             let direction = if r.Reverse then " from the last" else ""

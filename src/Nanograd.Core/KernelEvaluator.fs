@@ -169,6 +169,7 @@ module KernelEvaluator =
                 buffers[u.Result] <- update u (Array.map start u.Starts) buffers
             | Kernel.Attention a -> AttentionMeaning.forward a buffers
             | Kernel.AttentionGradient g -> AttentionMeaning.backward g buffers
+            | Kernel.Pool p -> PoolMeaning.run p buffers
             | Kernel.Repeat r ->
                 let computed = repeat r (r.Operands |> Array.map (fun b -> buffers[b]))
                 Array.iter2 (fun b x -> if b >= 0 then buffers[b] <- x) r.Results computed

@@ -125,6 +125,7 @@ module internal KernelNames =
         | Kernel.Update u -> $"dynamicUpdate {Shape.show u.Box} of {Shape.show u.Shape}"
         | Kernel.Attention a -> $"attention, {StreamedAttention.describe a}"
         | Kernel.AttentionGradient g -> $"gradient of attention, {StreamedAttention.describe g.Of}"
+        | Kernel.Pool p -> (if Pool.isGradient p then "gradient of " else "") + $"{Pool.name p}, {Pool.describe p}"
 
     /// The program's inputs that a kernel reads, by name: which layer it belongs to.
     let inputs (plan: Plan) (names: string[]) (k: Kernel) : string[] =
@@ -149,6 +150,7 @@ module internal KernelNames =
         | Kernel.Product _ -> KernelFamily.Product
         | Kernel.Repeat _ -> KernelFamily.Loop
         | Kernel.Lines _
+        | Kernel.Pool _
         | Kernel.Fold _ -> KernelFamily.Lines
         | Kernel.Check _
         | Kernel.Scatter _

@@ -132,6 +132,7 @@ module internal OwnKernels =
         match t.Op with
         | Op.Scan s -> LoopKernel.add p t s (bodyOf s)
         | Op.Custom c when LowerAttention.isKnown c -> LowerAttention.add p t c
+        | Op.Custom c when LowerPooling.isKnown c -> LowerPooling.add p t c
         | Op.Dot d -> product p t d (p.Temporary t) ValueNone
         | Op.Movement(Movement.Concat axis) ->
             let target = p.Temporary t

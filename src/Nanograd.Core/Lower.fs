@@ -54,6 +54,7 @@ module Lower =
         | Op.Item i ->
             match t.Inputs[0].Op with
             | Op.Custom c when streams && LowerAttention.isKnown c -> None
+            | Op.Custom c when LowerPooling.isKnown c -> None
             | Op.Custom c -> Some (Lambda.apply c.Body t.Inputs[0].Inputs).[i]
             | Op.Checkpoint l -> Some (Lambda.apply l t.Inputs[0].Inputs).[i]
             | Op.Scan s when s.Length = 0 ->
@@ -67,7 +68,7 @@ module Lower =
         | Op.Scan _ -> true
         | _ -> false
 
-    /// Custom and Checkpoint replaced by their bodies (but those with kernels, if attention `streams`), and reductions put into the forms
+    /// Custom and Checkpoint replaced by their bodies (but those with kernels: pooling and, if it `streams`, attention), and reductions put into the forms
     /// that nests have. Loops hold only what is read. Also the topological order.
     let rec prepare (streams: bool) (roots: Tensor[]) : Tensor[] * Tensor[] =
         let order = Graph.topological roots

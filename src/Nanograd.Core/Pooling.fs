@@ -26,26 +26,13 @@ type PoolOptions =
 /// Pooling with the arguments and the meaning of PyTorch's `torch.nn.functional`, composed of windows and elementwise functions.
 [<AutoOpen>]
 module Poolings =
-    /// A pooling along the last axes, one entry per axis: how many windows, and what must lie before and behind.
-    type private Plan =
-        {
-            First: int
-            Size: int[]
-            Stride: int[]
-            Padding: int[]
-            Dilation: int[]
-            Windows: int[]
-            /// Extents of the padded axes, no more than the windows need.
-            Needed: int[]
-        }
-
     /// One size for several spatial axes would silently pool the last one alone.
     let private checkRank op n (x: Tensor) =
         if x.Rank > n + 2 then
             let required = $"{n} sizes pool over {n} axes of [channels; spatial...] or [batch; channels; spatial...]"
             Shape.fail op required $"give {x.Rank - 2} sizes, one for each spatial axis" [ x ]
 
-    let private plan op (o: PoolOptions) (x: Tensor) : Plan =
+    let private plan op (o: PoolOptions) (x: Tensor) : PoolWindows =
         let n = o.Size.Length
         if n = 0 || x.Rank < n then
             Shape.fail op $"x must have the {n} axes to pool over, and there must be one" "" [ x ]
@@ -84,85 +71,6 @@ module Poolings =
           Windows = windows
           Needed = Array.init n (fun i -> (windows[i] - 1) * stride[i] + span i) }
 
-    /// Exactly what the windows cover, `value` in the padding.
-    let private fitted (p: Plan) (value: Tensor) (x: Tensor) =
-        let at f = Array.init x.Rank (fun a -> if a < p.First then 0 else f (a - p.First))
-        let high = at (fun i -> max 0 (p.Needed[i] - x.Shape[p.First + i] - p.Padding[i]))
-        let padded = Op.pad (at (fun i -> p.Padding[i])) high (Array.zeroCreate x.Rank) value x
-        let stops = Array.init x.Rank (fun a -> if a < p.First then x.Shape[a] else p.Needed[a - p.First])
-        Op.slice (Array.zeroCreate x.Rank) stops (Array.create x.Rank 1) padded
-
-    let private window (p: Plan) i =
-        { Axis = p.First + i
-          Size = p.Size[i]
-          Step = p.Stride[i]
-          Dilation = p.Dilation[i] }
-
-    /// `[...; windows...; size...]`.
-    let private unfolded (p: Plan) (x: Tensor) =
-        Seq.fold (fun y i -> Op.unfold (window p i) y) x (seq { 0 .. p.Size.Length - 1 })
-
-    let private refolded (p: Plan) (u: Tensor) =
-        Seq.foldBack (fun i y -> Op.fold (window p i) p.Needed[i] y) (seq { 0 .. p.Size.Length - 1 }) u
-
-    /// The cotangent of what was fitted, as that of x.
-    let private unfitted (p: Plan) (x: Tensor) (c: Tensor) =
-        let starts = Array.init x.Rank (fun a -> if a < p.First then 0 else p.Padding[a - p.First])
-        let kept a = if a < p.First then x.Shape[a] else min x.Shape[a] (c.Shape[a] - starts[a])
-        let inner = Op.slice starts (Array.init x.Rank (fun a -> starts[a] + kept a)) (Array.create x.Rank 1) c
-        let high = Array.init x.Rank (fun a -> x.Shape[a] - kept a)
-        let none = Array.zeroCreate x.Rank
-        Op.pad none high none (Op.constant (Constant.ofInt c.DType 0L)) inner
-
-    /// Element j of every window, for each j in row-major order.
-    let private elements (p: Plan) (u: Tensor) : Tensor[] =
-        let n = p.Size.Length
-        let flat = Op.reshape (Array.append u.Shape[.. u.Rank - n - 1] [| Shape.count p.Size |]) u
-        let last = flat.Rank - 1
-        Array.init flat.Shape[last] (fun j ->
-            let at v other = Array.init flat.Rank (fun a -> if a = last then v else other a)
-            Op.slice (at j (fun _ -> 0)) (at (j + 1) (fun a -> flat.Shape[a])) (Array.create flat.Rank 1) flat
-            |> Op.reshape flat.Shape[.. last - 1])
-
-    /// Windows up to this size are unrolled: vectors run across windows instead of along each.
-    let private unrolled = 36
-
-    /// The largest element and its number, the first one of equals; NaN wins over numbers.
-    let private leader (parts: Tensor[]) : struct (Tensor * Tensor) =
-        let number j = Op.broadcast parts[0].Shape (Op.constant (Constant.ofInt DType.I32 (int64 j)))
-        let mutable best, place = parts[0], number 0
-        for j in 1 .. parts.Length - 1 do
-            let x = parts[j]
-            let wins = Op.binary Binary.Or (Op.binary Binary.Gt x best) (Op.binary Binary.Ne x x)
-            best <- Op.select wins x best
-            place <- Op.select wins (number j) place
-        struct (best, place)
-
-    /// `[...; windows...]` to `[...; windows...; 1...]`, as wide as the windows.
-    let private over (p: Plan) (c: Tensor) =
-        c
-        |> Op.reshape (Array.append c.Shape (Array.map (fun _ -> 1) p.Size))
-        |> Op.broadcast (Array.append c.Shape p.Size)
-
-    let private isSideBySide (p: Plan) = p.Stride = p.Size && Array.forall ((=) 1) p.Dilation
-
-    /// `[...; windows...; size...]` of windows side by side, as the axis that they cover: no more than a view.
-    let private joined (p: Plan) (u: Tensor) =
-        let n, lead = p.Size.Length, [| 0 .. p.First - 1 |]
-        let pairs = Array.init n (fun i -> [| p.First + i; p.First + n + i |]) |> Array.concat
-        Op.permute (Array.append lead pairs) u |> Op.reshape (Array.append u.Shape[.. p.First - 1] p.Needed)
-
-    /// A function of one tensor with its own gradient, from x and the cotangent.
-    let private withGradient name (x: Tensor) (body: Tensor -> Tensor) (gradient: Tensor -> Tensor -> Tensor) =
-        let v = Op.input "x" x.DType x.Shape
-        let y = body v
-        let c = Op.input "c" y.DType y.Shape
-        let custom =
-            { Name = name
-              Body = Lambda.ofVariables [| v |] [| y |]
-              Gradient = Some(Lambda.ofVariables [| v; c |] [| gradient v c |]) }
-        (Op.custom custom [| x |]).[0]
-
     let private least (dtype: DType) =
         let lowest =
             match dtype with
@@ -178,30 +86,16 @@ module Poolings =
             | DType.BF16 -> Constant.ofFloat dtype -infinity
         Op.constant lowest
 
-    let private maxOf (p: Plan) (x: Tensor) =
+    let private maxOf (p: PoolWindows) (x: Tensor) =
+        let least = least x.DType
         let count = Shape.count p.Size
-        if count > unrolled then
-            let u = unfolded p x
+        if count <= PoolCall.unrolled then
+            PoolCall.max p least x
+        else
+            let u = PoolCall.unfolded p (PoolCall.fitted p least x)
             let flat = Op.reshape (Array.append u.Shape[.. u.Rank - p.Size.Length - 1] [| count |]) u
             let last = flat.Rank - 1
             Op.gather last last flat (Op.argReduce true last flat)
-        else
-            withGradient
-                "maxPool"
-                x
-                (fun x ->
-                    let struct (best, _) = leader (elements p (unfolded p x))
-                    best)
-                (fun x c ->
-                    let struct (_, place) = leader (elements p (unfolded p x))
-                    let number = Op.reshape p.Size (Op.iota DType.I32 [| count |] 0)
-                    let number = Op.broadcast (Array.append c.Shape p.Size) number
-                    // Views first, so that what is computed stands where x does.
-                    let view = if isSideBySide p then joined p else id
-                    let wide = view (over p c)
-                    let wins = Op.binary Binary.Eq (view (over p place)) (view number)
-                    let shares = Op.select wins wide (Calculus.zeros wide)
-                    if isSideBySide p then shares else refolded p shares)
 
     /// <summary>The largest element of every window over the last axes: `[...; spatial...]` to `[...; windows...]`. Padding never
     /// wins; of equal elements the first (row by row) takes the whole gradient, as in PyTorch; a NaN wins.</summary>
@@ -211,10 +105,10 @@ module Poolings =
         let p = plan "maxPool" o x
         let t = DType.arithmetic x.DType
         let wide = Op.cast t x
-        Op.cast x.DType (maxOf p (fitted p (least t) wide))
+        Op.cast x.DType (maxOf p wide)
 
     /// How many elements each window's average divides by, along one axis: those before the end of the padding, or of x.
-    let private counts (p: Plan) (o: PoolOptions) (x: Tensor) i : Tensor =
+    let private counts (p: PoolWindows) (o: PoolOptions) (x: Tensor) i : Tensor =
         let extent = x.Shape[p.First + i]
         let low, high = if o.CountIncludePad then -p.Padding[i], extent + p.Padding[i] else 0, extent
         let dtype = DType.arithmetic x.DType
@@ -222,16 +116,6 @@ module Poolings =
         let start = Op.iota dtype [| p.Windows[i] |] 0 * number p.Stride[i] - number p.Padding[i]
         let stop = Op.binary Binary.Min (start + number p.Size[i]) (number high)
         stop - Op.binary Binary.Max start (number low)
-
-    let private averageOf (p: Plan) (x: Tensor) =
-        let n = p.Size.Length
-        let sums (x: Tensor) =
-            let u = unfolded p x
-            if Shape.count p.Size > unrolled then
-                Op.reduce Reduction.Sum [ u.Rank - n .. u.Rank - 1 ] u
-            else
-                elements p u |> Array.reduce (fun a b -> a + b)
-        withGradient "sumPool" x sums (fun _ c -> (if isSideBySide p then joined p else refolded p) (over p c))
 
     /// <summary>The mean of every window over the last axes: `[...; spatial...]` to `[...; windows...]`. (Dilation must be 1.)
     /// </summary>
@@ -243,7 +127,7 @@ module Poolings =
         if Array.exists ((<>) 1) p.Dilation then Shape.fail "avgPool" "windows have no dilation" "" [ x ]
         let t = DType.arithmetic x.DType
         let wide = Op.cast t x
-        let sums = averageOf p (fitted p (Op.constant (Constant.ofInt t 0L)) wide)
+        let sums = PoolCall.sum p wide
         let divided (y: Tensor) i =
             let along = Array.init y.Rank (fun a -> if a = p.First + i then p.Windows[i] else 1)
             y / Op.reshape along (counts p o wide i)

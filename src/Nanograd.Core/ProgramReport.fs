@@ -192,6 +192,7 @@ module internal ProgramReport =
         | Kernel.Attention a -> 2L * StreamedAttention.scores a * int64 (a.Width + a.ValueWidth)
         | Kernel.AttentionGradient g ->
             2L * StreamedAttention.scores g.Of * int64 (3 * g.Of.Width + 2 * g.Of.ValueWidth)
+        | Kernel.Pool p -> Pool.operations p
         | Kernel.Check _
         | Kernel.Update _ -> 0L
 
@@ -226,6 +227,7 @@ module internal ProgramReport =
         | Kernel.Update u -> u.DType = DType.F64
         | Kernel.Attention _
         | Kernel.AttentionGradient _
+        | Kernel.Pool _
         | Kernel.Check _ -> false
         | Kernel.Repeat r -> Array.exists isDouble r.Body.Kernels
 
@@ -241,6 +243,7 @@ module internal ProgramReport =
         | Kernel.Update _ -> "update"
         | Kernel.Attention _ -> "attention"
         | Kernel.AttentionGradient _ -> "attention gradient"
+        | Kernel.Pool _ -> "pool"
         | Kernel.Repeat _ -> "repeat"
 
     let private label (k: Kernel) =
@@ -258,6 +261,7 @@ module internal ProgramReport =
         | Kernel.Update _ -> "dynamicUpdate"
         | Kernel.Attention a -> StreamedAttention.describe a
         | Kernel.AttentionGradient g -> StreamedAttention.describe g.Of
+        | Kernel.Pool p -> Pool.describe p
 
     // ---- buffers
 

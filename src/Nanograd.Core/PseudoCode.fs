@@ -405,3 +405,6 @@ module internal PseudoCode =
         | Kernel.AttentionGradient g ->
             let struct (_, writes) = Kernel.touches kernel
             $"{list writes} = the gradient of attention for {nameOf g.Cotangent.Buffer}    # scores computed again: {StreamedAttention.describe g.Of}\n"
+        | Kernel.Pool p when Pool.isGradient p ->
+            $"{nameOf p.Result} = the gradient of {Pool.name p} for {nameOf p.Cotangent}    # {Pool.describe p}\n"
+        | Kernel.Pool p -> $"{nameOf p.Result} = {Pool.name p}({nameOf p.Source})    # {Pool.describe p}\n"

@@ -95,7 +95,7 @@ module Rewrite =
             match t.Op with
             | _ when isForReaders -> t // names for readers stand for their bodies
             | Op.Scan s -> withOp t s.Body (fun body -> Op.Scan { s with Body = body })
-            | Op.Custom c when AttentionCall.isKnown c -> t // its body is how kernels are found for it
+            | Op.Custom c when AttentionCall.isKnown c || PoolCall.isKnown c -> t // its body is how kernels are found for it
             | Op.Custom c -> withOp t c.Body (fun body -> Op.Custom { c with Body = body })
             | Op.Checkpoint l -> withOp t l Op.Checkpoint
             | _ -> t

@@ -207,6 +207,7 @@ let ``every loop nest of a plan obeys the rules of the kernel language`` (p: Wil
         | Kernel.Scatter _
         | Kernel.Attention _
         | Kernel.AttentionGradient _
+        | Kernel.Pool _
         | Kernel.Update _ -> ()
     Array.iter check (Lower.plan inputs outputs).Kernels
 

@@ -188,6 +188,33 @@ let ``gradients of weights over many positions`` () =
         let y = Op.conv c x w
         Grad.gradient (Op.reduce Reduction.Sum [ 0..3 ] (y * y)) [| w |])
 
+// ------------------------------------------------------------------------------------------------ pooling
+
+/// Windows of any kind over one or two axes; with padding, gaps, rows that no window covers, and cotangents that are -0.
+[<Test>]
+let ``pooling and its gradients`` () =
+    holds "pooling" 100 (fun s ->
+        let n = s.Between(1, 2)
+        let each (choices: int[]) = Array.init n (fun _ -> s.OneOf choices)
+        let size, dilation = each [| 1; 2; 2; 3; 3; 5 |], each [| 1; 1; 1; 2 |]
+        let span i = dilation[i] * (size[i] - 1) + 1
+        let o =
+            { PoolOptions.Of size with
+                Stride = (if s.Chance 0.4 then size else each [| 1; 2; 2; 3; 7 |])
+                Dilation = dilation
+                Padding = Array.init n (fun i -> s.Between(0, span i / 2))
+                CeilMode = s.Chance 0.3 }
+        let extents = Array.init n (fun i -> span i + s.OneOf [| 0; 1; 2; 5; 9; 17; 40 |])
+        let x =
+            s.Operand(
+                s.OneOf [| DType.F32; DType.F32; DType.F32; DType.F64; DType.F16 |],
+                Array.append [| s.OneOf [| 1; 3; 20 |] |] extents
+            )
+        let pool = if s.Chance 0.7 || Array.exists ((<>) 1) dilation then maxPool o else avgPool o
+        let y = pool x
+        let c = s.Operand(y.DType, y.Shape)
+        Array.append [| y |] (Grad.vjp [| y |] [| c |] [| x |]))
+
 // ------------------------------------------------------------------------------------------------ along lines
 
 /// A shape with an axis, which is now and then long.

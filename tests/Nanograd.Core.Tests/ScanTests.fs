@@ -193,6 +193,7 @@ let rec private products (isInside: bool) (p: Nanograd.Plan) : int =
         | Kernel.Scatter _
         | Kernel.Attention _
         | Kernel.AttentionGradient _
+        | Kernel.Pool _
         | Kernel.Update _ -> 0)
 
 [<Test>]

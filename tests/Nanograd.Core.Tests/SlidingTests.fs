@@ -174,12 +174,14 @@ let ``NaN wins and padding never does`` () =
     Assert.That(interpreted whole |> Array.map (fun c -> c.Int), Is.EqualTo<int64[]> [| -100L; -3L |])
 
 [<Test>]
-let ``pooling is one kernel and windows are not in memory`` () =
+let ``pooling is one kernel, so is its gradient, and windows are not in memory`` () =
+    let isPool (k: Kernel) = k.IsPool
     let x = Op.input "x" DType.F32 [| 8; 16; 32; 32 |]
     let plan y = Lower.plan [| x |] (Rewrite.simplify [| y |])
-    for pool in [ maxPool (PoolOptions.Of [| 2; 2 |]); avgPool (PoolOptions.Of [| 2; 2 |]) ] do
-        let kernels = (plan (pool x * 2.0)).Kernels
+    for pool in [ maxPool (PoolOptions.Of [| 2; 2 |]); maxPool { PoolOptions.Of [| 3; 3 |] with Stride = [| 2 |] } ] do
+        let kernels = (plan (pool x)).Kernels
         Assert.That(kernels.Length, Is.EqualTo 1, String.concat "" (Array.map Kernel.show kernels))
+        Assert.That(Array.exists isPool kernels)
         let gradient = Grad.gradient (sum (square (pool x))) [| x |]
         let p = plan gradient[0]
         let largest = p.Buffers |> Array.map (fun b -> b.Length) |> Array.max

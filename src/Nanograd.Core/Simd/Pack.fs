@@ -110,8 +110,9 @@ type Pack private () =
     [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member CopyBytes(source: nativeint, target: nativeint, bytes: int) = Pack.CopyInline(source, target, bytes)
 
+    /// Makes bytes (a multiple of 4) zero.
     [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
-    static member private ZeroBytes(target: nativeint, bytes: int) =
+    static member ZeroBytes(target: nativeint, bytes: int) =
         let mutable i = 0
 
         while i + 16 <= bytes do

@@ -149,6 +149,9 @@ type internal Lease(plan: Plan, memory: MemoryPlan, homes: MovingHomes) =
             | Kernel.AttentionGradient g ->
                 let job = AttentionGradientJob(g, buffers)
                 forked job job.Parts
+            | Kernel.Pool p ->
+                let job = PoolJob(p, buffers)
+                forked job job.Parts
             | Kernel.Repeat r ->
                 let job = RepeatJob(r, buffers, prepare wrap)
                 Action(fun () -> job.Run())
