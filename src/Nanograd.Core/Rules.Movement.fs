@@ -380,7 +380,29 @@ module internal MovementRules =
                       | _ -> none
                   match inside x y with
                   | ValueNone -> inside y x
-                  | found -> found) ]
+                  | found -> found)
+          binaryRule
+              "structure"
+              Binary.Add
+              "add-scatter: what is scattered into zeros and added = scattered into the sum's other part"
+              (fun x y d ->
+                  let at =
+                      Op.iota DType.I64 [| y.Shape[1] |] 0
+                      |> Op.binary
+                          Binary.Min
+                          (Op.constant (Constant.ofInt DType.I64 (int64 (d.Below 3))) |> Op.broadcast [| y.Shape[1] |])
+                  abs x + Op.scatterAdd 1 0 (like x 0.0) at y)
+              (fun x y ->
+                  let into (a: Tensor) (s: Tensor) =
+                      match s.Op, s.Inputs with
+                      | Op.Indexing(Indexing.ScatterAdd(axis, batch)), [| IsNumber 0.0; at; updates |] ->
+                          some (Op.scatterAdd axis batch a at updates)
+                      | _ -> none
+                  match into x y with
+                  | ValueNone -> into y x
+                  | found -> found)
+          |> compileOnly
+          |> rounds ]
 
     /// The family, in the order in which rules are tried.
     let rules = constants @ permutes @ broadcasts @ slices @ concats @ pads @ structure
