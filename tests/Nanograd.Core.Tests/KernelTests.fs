@@ -312,6 +312,22 @@ let ``boxes replaced at places that are data`` () =
             let once = update x
             [| update once; once |])
 
+/// Long code takes several vectors side by side, then one, then what is left; rows are fetched while the one before is at work.
+[<Test>]
+let ``costly functions of rows of any length`` () =
+    holds "costly rows" 60 (fun s ->
+        let dtype = s.OneOf [| DType.F32; DType.F32; DType.F64 |]
+        let rows, length = s.Between(1, 9), s.OneOf [| s.Between(1, 20); s.Between(21, 200); s.Between(200, 700) |]
+        let x = s.Operand(dtype, [| rows; length |])
+        let w = Op.broadcast [| rows; length |] (s.Value(dtype, [| 1; length |]))
+        match s.Between(0, 5) with
+        | 0 -> [| exp x; geluTanh (x * w) |]
+        | 1 -> [| grad (geluTanh >> sum) x |]
+        | 2 -> [| gelu x * log (x * x + 1.0) |]
+        | 3 -> [| softmax -1 (x * w) |]
+        | 4 -> [| grad (fun x -> sum (softmax -1 x * w)) x |]
+        | _ -> [| sumOver [ 1 ] (exp (tanh x)); amax [ 1 ] (sin x) |])
+
 [<Test>]
 let ``what is updated stays where it is when nobody else needs it`` () =
     let cache, row, at =

@@ -449,6 +449,7 @@ type internal VectorTarget(bits: int, laneSize: int) =
             il.Emit(OpCodes.Ldloc, y)
             plain il "ConditionalSelect" d 3
 
+    member _.Bits = bits
     member _.Vector(d: DType) = vector (element d)
     member _.Element(d: DType) = element d
 
@@ -628,15 +629,10 @@ type internal Section
             free.Push l
             pool[l.LocalType] <- free
 
-    let isConstant (m: Micro) =
-        match m.Op with
-        | MicroOp.Constant _ -> true
-        | _ -> false
-
     /// Leaves one use of value i on the stack.
     let rec push (i: int) =
         let m = code[i]
-        if isConstant m then
+        if Micro.isConstant m then
             (match m.Op with
              | MicroOp.Constant bits -> target.Constant(il, m.Type, bits)
              | _ -> ())
@@ -674,18 +670,50 @@ type internal Section
             let source = if m.Inputs.Length = 0 then m.Type else code[m.Inputs[m.Inputs.Length - 1]].Type
             target.Operation(il, m.Op, source, m.Type)
 
-    /// Computes the roots; afterwards `use` pushes them, as often as each occurs in `roots`.
-    member _.Run(roots: int[]) =
+    let isLeaf (m: Micro) =
+        match m.Op with
+        | MicroOp.Row _
+        | MicroOp.Saved _
+        | MicroOp.Scalar _
+        | MicroOp.Load _
+        | MicroOp.LoadAt _
+        | MicroOp.Count _ -> true
+        | _ -> false
+
+    member private _.Begin(roots: int[]) =
         for m in code do
             for o in m.Inputs do
                 uses[o] <- uses[o] + 1
         for r in roots do
             uses[r] <- uses[r] + 1
+
+    member private _.Store(i: int) =
+        compute i
+        locals[i] <- take (target.TypeOf code[i].Type)
+        il.Emit(OpCodes.Stloc, locals[i])
+
+    /// Computes the roots; afterwards `use` pushes them, as often as each occurs in `roots`.
+    member s.Run(roots: int[]) =
+        s.Begin roots
         let isRoot = HashSet<int>(roots)
         for i in 0 .. code.Length - 1 do
-            if not (isConstant code[i]) && (uses[i] > 1 || isRoot.Contains i) then
-                compute i
-                locals[i] <- take (target.TypeOf code[i].Type)
-                il.Emit(OpCodes.Stloc, locals[i])
+            if not (Micro.isConstant code[i]) && (uses[i] > 1 || isRoot.Contains i) then s.Store i
+
+    /// The same of several sections with the same code, operation by operation in turn: what one waits for, others fill. Truth values
+    /// that are used once stay beside their use, where they are masks of the processor.
+    static member RunTogether(sections: Section[], code: Micro[], roots: int[]) =
+        if sections.Length = 1 then
+            sections[0].Run roots
+        else
+            for s in sections do
+                s.Begin roots
+            let isRoot = HashSet<int>(roots)
+            for i in 0 .. code.Length - 1 do
+                for s in sections do
+                    if s.Stays(i, isRoot.Contains i) then s.Store i
+
+    member private _.Stays(i: int, isRoot: bool) =
+        let m = code[i]
+        not (Micro.isConstant m) && (isRoot || uses[i] > 1 || (uses[i] = 1 && m.Type <> DType.Bool && not (isLeaf m)))
 
     member _.Push(i: int) = push i

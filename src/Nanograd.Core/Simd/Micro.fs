@@ -125,6 +125,36 @@ module internal Micro =
 
     let private negate (b: MicroBuilder) (x: int) = b.Add(MicroOp.Not, DType.Bool, x)
 
+    let isConstant (m: Micro) =
+        match m.Op with
+        | MicroOp.Constant _ -> true
+        | _ -> false
+
+    /// How many values of straight-line code are alive at once, at most, beside those of the whole row.
+    let alive (code: Micro[]) (roots: int[]) =
+        let last = Array.init code.Length id
+        for i in 0 .. code.Length - 1 do
+            for o in code[i].Inputs do
+                last[o] <- i
+        for r in roots do
+            last[r] <- code.Length
+        let needsRegister (m: Micro) =
+            match m.Op with
+            | MicroOp.Constant _
+            | MicroOp.Row _
+            | MicroOp.Scalar _ -> false
+            | _ -> true
+        let mutable most = 0
+        let ends = Array.zeroCreate<int>(code.Length + 1)
+        let mutable now = 0
+        for i in 0 .. code.Length - 1 do
+            now <- now - ends[i]
+            if needsRegister code[i] && last[i] > i then
+                now <- now + 1
+                ends[last[i]] <- ends[last[i]] + 1
+            most <- max most now
+        most
+
     /// A function of one value.
     let unary (b: MicroBuilder) (u: Unary) (t: DType) (x: int) : int =
         let arithmetic () = CodeArithmetic(b, (t = DType.F64))

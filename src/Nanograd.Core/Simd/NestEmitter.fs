@@ -120,100 +120,129 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                  | None -> fun () -> ldc (int64 lanes))
                 d
 
-    /// One vector's (or element's) worth of a pass. Sums are in registers, if there are any for them, or else in memory.
+    /// Sums are in memory: lane by lane, those beyond the end take the identity.
+    let sumInMemory (remaining: (unit -> unit) option) (struct (v, r, _)) (push: unit -> unit) =
+        let k = reductions |> Array.findIndex (fun struct (w, _, _) -> w = v)
+        let d = wide n.Values[v].DType
+        let place () = // lanes + (index mod lanes) * size
+            ldloc scratch
+            ldc (lanesOffset k)
+            il.Emit OpCodes.Add
+            ldloc index
+            ldc (int64 (laneCount d - 1))
+            il.Emit OpCodes.And
+            ldc (size d)
+            il.Emit OpCodes.Mul
+            il.Emit OpCodes.Add
+            asPointer ()
+        place ()
+        place ()
+        target.Load(il, d)
+        match vector, remaining with
+        | Some v, Some left ->
+            let t = v.Element d
+            v.Indices(il, d)
+            left ()
+            counted (
+                if t = typeof<float> then DType.F64
+                elif t = typeof<float32> then DType.F32
+                elif t = typeof<int64> then DType.I64
+                else DType.I32
+            )
+            v.Broadcast(il, d)
+            v.Operation(il, MicroOp.Less, d, DType.Bool)
+            v.Mask(il, d)
+            push ()
+            NestFolds.Identity(il, target, r, d)
+            v.Operation(il, MicroOp.Select, d, d)
+        | _ -> push ()
+        target.Operation(il, NestFolds.Combine r, d, d)
+        target.Store(il, d)
+
+    let sumInRegister (struct (v, r, _)) (sum: LocalBuilder) (push: unit -> unit) =
+        let d = wide n.Values[v].DType
+        ldloc sum
+        push ()
+        target.Operation(il, NestFolds.Combine r, d, d)
+        stloc sum
+
+    /// A vector's (or an element's) worth of a pass, or several vectors', side by side. Sums are in registers, if there are any for
+    /// them, or else in memory.
     let elementSection
+        (copies: int)
         pass
         (roots: int[])
         (reduce: struct (int * Reduction * int)[])
         (stores: struct (int * int)[])
-        (held: LocalBuilder[])
+        (held: LocalBuilder[][])
         (remaining: (unit -> unit) option)
         =
         let struct (code, at) = Micro.build n (reachElement pass) roots
-        let leaf m _ =
+        let ahead copy (act: unit -> unit) =
+            let saved = w.Ahead
+            w.Ahead <- copy * lanes
+            act ()
+            w.Ahead <- saved
+        let leaf m =
             match vector with
             | Some v -> leafVector v remaining m
             | None -> leafScalar m
-        let s = Section(il, target, code, pool, leaf)
-        s.Run at
-        let rootOf v = at[Array.IndexOf(roots, v)]
-        let inRegister (struct (v, r, x)) (sum: LocalBuilder) =
-            let d = wide n.Values[v].DType
-            ldloc sum
-            s.Push(rootOf x)
-            target.Operation(il, NestFolds.Combine r, d, d)
-            stloc sum
-        let inMemory (struct (v, r, x)) =
-            let k = reductions |> Array.findIndex (fun struct (w, _, _) -> w = v)
-            let d = wide n.Values[v].DType
-            let place () = // lanes + (index mod lanes) * size
-                ldloc scratch
-                ldc (lanesOffset k)
-                il.Emit OpCodes.Add
-                ldloc index
-                ldc (int64 (laneCount d - 1))
-                il.Emit OpCodes.And
-                ldc (size d)
-                il.Emit OpCodes.Mul
-                il.Emit OpCodes.Add
-                asPointer ()
-            place ()
-            place ()
-            target.Load(il, d)
-            match vector, remaining with
-            | Some v, Some left -> // lanes beyond the end take the identity
-                let t = v.Element d
-                v.Indices(il, d)
-                left ()
-                counted (
-                    if t = typeof<float> then DType.F64
-                    elif t = typeof<float32> then DType.F32
-                    elif t = typeof<int64> then DType.I64
-                    else DType.I32
-                )
-                v.Broadcast(il, d)
-                v.Operation(il, MicroOp.Less, d, DType.Bool)
-                v.Mask(il, d)
-                s.Push(rootOf x)
-                NestFolds.Identity(il, target, r, d)
-                v.Operation(il, MicroOp.Select, d, d)
-            | _ -> s.Push(rootOf x)
-            target.Operation(il, NestFolds.Combine r, d, d)
-            target.Store(il, d)
-        if held.Length > 0 then Array.iter2 inRegister reduce held else Array.iter inMemory reduce
-        for struct (a, v) in stores do
-            storeAt a (fun () -> s.Push(rootOf v)) remaining
-        for v in passes.Saved do
-            if passes.Stage[v] = pass then
-                ldloc savedAt[v]
-                ldloc index
-                ldc (size n.Values[v].DType)
-                il.Emit OpCodes.Mul
-                il.Emit OpCodes.Add
-                asPointer ()
-                s.Push(rootOf v)
-                target.Store(il, n.Values[v].DType)
+        let sections =
+            Array.init copies (fun copy -> Section(il, target, code, pool, (fun m _ -> ahead copy (fun () -> leaf m))))
+        Section.RunTogether(sections, code, at)
+        sections
+        |> Array.iteri (fun copy s ->
+            let push v () = s.Push at[Array.IndexOf(roots, v)]
+            reduce
+            |> Array.iteri (fun i (struct (_, _, x) as sum) ->
+                if held.Length > 0 then
+                    sumInRegister sum held[copy].[i] (push x)
+                else
+                    sumInMemory remaining sum (push x))
+            ahead copy (fun () ->
+                for struct (a, v) in stores do
+                    storeAt a (push v) remaining
+                for v in passes.Saved do
+                    if passes.Stage[v] = pass then
+                        ldloc savedAt[v]
+                        w.MoveByIndex(size n.Values[v].DType)
+                        asPointer ()
+                        push v ()
+                        target.Store(il, n.Values[v].DType)))
 
-    /// Body for full vectors up to `stop`, then once for what is left.
-    let overElements (stop: LocalBuilder) (body: (unit -> unit) option -> unit) =
-        let advance () = increment index (fun () -> ldc (int64 lanes))
-        loop
-            (fun () ->
-                ldloc index
-                ldc (int64 lanes - 1L)
-                il.Emit OpCodes.Add)
-            (fun () -> ldloc stop)
-            (fun () ->
-                body None
-                advance ())
+    /// How many vectors a pass takes side by side: chains of operations that wait for each other leave room for those of other vectors,
+    /// as long as registers hold what is alive. Short code waits for memory only.
+    let sideBySide pass (roots: int[]) =
+        let struct (code, at) = Micro.build n (reachElement pass) roots
+        let operations = code |> Array.filter (fun m -> not (Micro.isConstant m)) |> Array.length
+        match vector with
+        | Some v when operations >= 12 ->
+            let registers = Isa.registers v.Bits * 7 / 8
+            max 1 (min (min 4 (300 / operations)) (registers / max 1 (Micro.alive code at)))
+        | _ -> 1
+
+    /// Body for `copies` vectors at a time as long as there are so many up to `stop`, then for single ones, and once for what is left.
+    let overElements (copies: int) (stop: LocalBuilder) (body: int -> (unit -> unit) option -> unit) =
+        let whole copies =
+            loop
+                (fun () ->
+                    ldloc index
+                    ldc (int64 (copies * lanes) - 1L)
+                    il.Emit OpCodes.Add)
+                (fun () -> ldloc stop)
+                (fun () ->
+                    body copies None
+                    increment index (fun () -> ldc (int64 (copies * lanes))))
+        if copies > 1 then whole copies
+        whole 1
         if lanes > 1 then
             ifLess (fun () -> ldloc index) (fun () -> ldloc stop) (fun () ->
-                body (
-                    Some(fun () ->
+                body
+                    1
+                    (Some(fun () ->
                         ldloc stop
                         ldloc index
-                        il.Emit OpCodes.Sub)
-                )
+                        il.Emit OpCodes.Sub))
                 ldloc stop
                 stloc index)
 
@@ -233,7 +262,13 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                 Array.init vectors (fun _ -> reduce |> Array.map (fun r -> il.DeclareLocal(target.TypeOf(typeOf r))))
 
     /// As many whole sets of lanes as there are up to `stop`, in registers; then the sums go to memory.
-    let overLanes (stop: LocalBuilder) (held: LocalBuilder[][]) (reduce: struct (int * Reduction * int)[]) section =
+    let overLanes
+        copies
+        (stop: LocalBuilder)
+        (held: LocalBuilder[][])
+        (reduce: struct (int * Reduction * int)[])
+        section
+        =
         let each (act: int -> int -> DType -> Reduction -> LocalBuilder -> unit) =
             held
             |> Array.iteri (fun g sums ->
@@ -251,9 +286,9 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                 il.Emit OpCodes.Add)
             (fun () -> ldloc stop)
             (fun () ->
-                for sums in held do
-                    section sums None
-                    increment index (fun () -> ldc (int64 lanes)))
+                for sums in Array.chunkBySize copies held do
+                    section sums.Length sums None
+                    increment index (fun () -> ldc (int64 (sums.Length * lanes))))
         each (fun g k d _ sum ->
             ldloc scratch
             ldc (lanesOffset k + int64 (g * lanes) * size d)
@@ -349,6 +384,68 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
             rowValues[v] <- il.DeclareLocal(scalar.TypeOf n.Values[v].DType)
             stloc rowValues[v]
 
+    /// Per-row values that a pass uses, in all lanes.
+    let spreadRows pass (roots: int[]) (v: VectorTarget) =
+        let struct (code, _) = Micro.build n (reachElement pass) roots
+        for m in code do
+            match m.Op with
+            | MicroOp.Row r when not (spread.ContainsKey r) ->
+                ldloc rowValues[r]
+                v.Broadcast(il, m.Type)
+                spread[r] <- il.DeclareLocal(v.Vector m.Type)
+                stloc spread[r]
+            | _ -> ()
+
+    let reductionsOf pass = reductions |> Array.filter (fun struct (_, _, x) -> passes.Stage[x] = pass)
+    let storesOf pass =
+        n.Stores |> Array.filter (fun struct (a, v) -> Passes.isElementStore n a && passes.Stage[v] = pass)
+    /// What a pass computes for every element: for its reductions, its results, and later passes.
+    let rootsOf pass =
+        Array.concat
+            [ reductionsOf pass |> Array.map (fun struct (_, _, x) -> x)
+              storesOf pass |> Array.map (fun struct (_, v) -> v)
+              passes.Saved |> Seq.filter (fun v -> passes.Stage[v] = pass) |> Seq.toArray ]
+
+    /// Where the arguments that the first pass reads have their next row, in new locals: later passes, which leave memory idle, send
+    /// for it.
+    let nextRow () =
+        let roots = reductionsOf 0 |> Array.map (fun struct (_, _, x) -> x)
+        let struct (code, _) = Micro.build n (reachElement 0) roots
+        let ahead =
+            code
+            |> Array.choose (fun m ->
+                match m.Op with
+                | MicroOp.Load a when n.Arguments[a].Advance = Advance.Next -> Some a
+                | _ -> None)
+        if passes.Count = 1 then [||] else ahead |> Array.map (fun a -> struct (a, int64Local ()))
+
+    let nextRowFrom (next: struct (int * LocalBuilder)[]) (rows: LocalBuilder) =
+        for struct (a, start) in next do
+            ldloc pointers[a]
+            stloc start
+            // A longer row would push itself out of the cache.
+            ifLess (fun () -> ldloc length) (fun () -> ldc 32768L) (fun () ->
+                ifLess (fun () -> ldc 1L) (fun () -> ldloc rows) (fun () ->
+                    increment start (fun () -> word (Frame.rowStrides arguments + a))))
+
+    /// The pass that computes most, after the first.
+    let longest () =
+        let length pass =
+            let struct (code, _) = Micro.build n (reachElement pass) (rootsOf pass)
+            code.Length
+        if passes.Count = 1 then 0 else List.maxBy length [ 1 .. passes.Count - 1 ]
+
+    /// Sends for what lies in the next row where `copies` vectors at the index lie in this one.
+    let prefetch (next: struct (int * LocalBuilder)[]) (copies: int) =
+        for copy in 0 .. copies - 1 do
+            w.Ahead <- copy * lanes
+            for struct (a, start) in next do
+                ldloc start
+                w.MoveByIndex(size n.Arguments[a].DType)
+                asPointer ()
+                il.Emit(OpCodes.Call, Methods.find typeof<Widths> "Prefetch" typeof<int> [| typeof<nativeint> |])
+        w.Ahead <- 0
+
     /// Rows: all passes over one row, then the next.
     member _.Rows(role: RowsRole) =
         prologue ()
@@ -375,42 +472,29 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
             ldc -64L
             il.Emit OpCodes.And
             stloc savedAt[v])
+        let next = if role = RowsRole.Whole then nextRow () else [||]
+        let busiest = longest ()
         let body () =
             rowValues.Clear()
             spread.Clear()
             lookups.Clear()
+            nextRowFrom next rows
             for pass in 0 .. (if role = RowsRole.Part then 0 else passes.Count - 1) do
                 rowSection pass
                 if pass = 0 then rowLookups ()
-                let reduce = reductions |> Array.filter (fun struct (_, _, x) -> passes.Stage[x] = pass)
-                let stores =
-                    n.Stores |> Array.filter (fun struct (a, v) -> Passes.isElementStore n a && passes.Stage[v] = pass)
-                let saved = passes.Saved |> Seq.filter (fun v -> passes.Stage[v] = pass) |> Seq.toArray
-                let roots =
-                    Array.concat
-                        [ reduce |> Array.map (fun struct (_, _, x) -> x)
-                          stores |> Array.map (fun struct (_, v) -> v)
-                          saved ]
+                let reduce, stores, roots = reductionsOf pass, storesOf pass, rootsOf pass
                 if roots.Length > 0 then
-                    match vector with
-                    | Some v -> // per-row values that this pass uses, in all lanes
-                        let struct (code, _) = Micro.build n (reachElement pass) roots
-                        for m in code do
-                            match m.Op with
-                            | MicroOp.Row r when not (spread.ContainsKey r) ->
-                                ldloc rowValues[r]
-                                v.Broadcast(il, m.Type)
-                                spread[r] <- il.DeclareLocal(v.Vector m.Type)
-                                stloc spread[r]
-                            | _ -> ()
-                    | None -> ()
+                    Option.iter (spreadRows pass roots) vector
                     ldc 0L
                     stloc index
+                    let copies = sideBySide pass roots
+                    let section copies held remaining =
+                        if pass = busiest && Option.isNone remaining then prefetch next copies
+                        elementSection copies pass roots reduce stores held remaining
                     if reduce.Length = 0 then
-                        overElements length (elementSection pass roots reduce stores [||])
+                        overElements copies length (fun copies -> section copies [||])
                     elif role <> RowsRole.Close then
                         let held = registersFor pass roots reduce
-                        let section = elementSection pass roots reduce stores
                         ldc 0L
                         stloc start
                         loop (fun () -> ldloc start) (fun () -> ldloc length) (fun () ->
@@ -424,14 +508,14 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                             )
                             stloc stop
                             if held.Length > 0 then
-                                overLanes stop held reduce section
+                                overLanes copies stop held reduce section
                             else
                                 for struct (v, r, _) in reduce do
                                     initialise
                                         (reductions |> Array.findIndex (fun struct (w, _, _) -> w = v))
                                         (wide n.Values[v].DType)
                                         r
-                            overElements stop (section [||])
+                            overElements 1 stop (fun copies -> section copies [||])
                             for struct (v, r, _) in reduce do
                                 let k = reductions |> Array.findIndex (fun struct (w, _, _) -> w = v)
                                 let d = wide n.Values[v].DType
@@ -525,7 +609,7 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                         stloc all[row].[a]
                 ldc 0L
                 stloc index
-                overElements length (add all)
+                overElements 1 length (fun _ -> add all)
                 for a in 0 .. arguments - 1 do
                     ldloc all[atOnce - 1].[a]
                     step a
@@ -570,5 +654,5 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                     if stored = v then storeAt a (result k v) remaining)
         ldc 0L
         stloc index
-        overElements length body
+        overElements 1 length (fun _ -> body)
         il.Emit OpCodes.Ret

@@ -29,6 +29,7 @@ type internal NestWords(n: Nest, il: ILGenerator, target: Target) =
                | Term.Reduced(r, x) -> struct (i, r, x)
                | _ -> () |]
     let savedAt = Dictionary<int, LocalBuilder>()
+    let mutable ahead = 0
 
     // ---- the smallest words
 
@@ -92,18 +93,27 @@ type internal NestWords(n: Nest, il: ILGenerator, target: Target) =
         il.Emit OpCodes.Mul
         il.Emit OpCodes.Add
 
+    /// Adds index * bytes to the address on the stack.
+    let moveByIndex (bytes: int64) =
+        ldloc index
+        ldc bytes
+        il.Emit OpCodes.Mul
+        il.Emit OpCodes.Add
+        if ahead > 0 then
+            ldc (int64 ahead * bytes)
+            il.Emit OpCodes.Add
+
     /// The address (or count) of argument a at the current index.
     let pushPlace (start: LocalBuilder) (a: int) =
         ldloc start
         match n.Arguments[a].Advance with
         | Advance.Still -> ()
-        | Advance.Next ->
-            ldloc index
-            ldc (size n.Arguments[a].DType)
-            il.Emit OpCodes.Mul
-            il.Emit OpCodes.Add
+        | Advance.Next -> moveByIndex (size n.Arguments[a].DType)
         | Advance.Strided ->
             ldloc index
+            if ahead > 0 then
+                ldc (int64 ahead)
+                il.Emit OpCodes.Add
             ldloc strides[a]
             il.Emit OpCodes.Mul
             il.Emit OpCodes.Add
@@ -184,10 +194,7 @@ type internal NestWords(n: Nest, il: ILGenerator, target: Target) =
             counted m.Type
         | MicroOp.Saved v ->
             ldloc savedAt[v]
-            ldloc index
-            ldc (size m.Type)
-            il.Emit OpCodes.Mul
-            il.Emit OpCodes.Add
+            moveByIndex (size m.Type)
             asPointer ()
             scalar.Load(il, m.Type)
         | _ -> invalidOp "not a leaf"
@@ -207,10 +214,7 @@ type internal NestWords(n: Nest, il: ILGenerator, target: Target) =
             (match m.Op with
              | MicroOp.Saved s -> ldloc savedAt[s]
              | _ -> ())
-            ldloc index
-            ldc (size m.Type)
-            il.Emit OpCodes.Mul
-            il.Emit OpCodes.Add
+            moveByIndex (size m.Type)
             asPointer ()
             v.Load(il, m.Type)
         | MicroOp.Load a ->
@@ -277,6 +281,10 @@ type internal NestWords(n: Nest, il: ILGenerator, target: Target) =
     member _.Pointers = pointers
     member _.Strides = strides
     member _.Index = index
+    /// How many elements beyond the index the code that is emitted now works on.
+    member _.Ahead
+        with get () = ahead
+        and set (elements: int) = ahead <- elements
     member _.Length = length
     member _.Scratch = scratch
     /// Per-row values and scalars.
@@ -299,6 +307,7 @@ type internal NestWords(n: Nest, il: ILGenerator, target: Target) =
     member _.IfLess(left: unit -> unit, right: unit -> unit, body: unit -> unit) = ifLess left right body
     member _.LanesOffset(k: int) = lanesOffset k
     member _.PushPartials(blocks: LocalBuilder, k: int) = pushPartials blocks k
+    member _.MoveByIndex(bytes: int64) = moveByIndex bytes
     member _.PushPlace(start: LocalBuilder, a: int) = pushPlace start a
     member _.Collect(name: string, elements: unit -> unit, d: DType) = collect name elements d
     member _.Counted(d: DType) = counted d

@@ -168,3 +168,8 @@ type internal Widths =
     /// What was streamed becomes visible to other threads before what follows.
     [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
     static member StreamsEnd() = if Sse.IsSupported then Sse.StoreFence()
+
+    /// The line at an address, to the cache, if there is memory.
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
+    static member Prefetch(at: nativeint) =
+        if Sse.IsSupported then Sse.Prefetch0(NativePtr.toVoidPtr (NativePtr.ofNativeInt<byte> at))
