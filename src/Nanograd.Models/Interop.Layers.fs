@@ -131,3 +131,7 @@ type Layers =
 
     /// Normal numbers of mean 0 and a given deviation.
     static member Normal(key: Tensor, shape: int[], deviation: float) : Tensor = Random.normal key shape * deviation
+
+    /// Uniform in plus or minus `bound`.
+    static member Uniform(key: Tensor, shape: int[], bound: float) : Tensor =
+        Random.uniform key shape * (2.0 * bound) - bound

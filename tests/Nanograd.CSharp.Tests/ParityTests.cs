@@ -58,6 +58,7 @@ internal sealed class ParityTests
     private static readonly string[] OfLayers =
     [
         "Linear", "Embedding", "LayerNorm", "Dropout", "ScaledDotProductAttention", "CrossEntropy", "MseLoss", "L1Loss", "Tanh",
+        "Pad", "PixelShuffle", "PixelUnshuffle", "ChannelShuffle",
     ];
 
     private static readonly (string[] Modules, Type Facade)[] Places =

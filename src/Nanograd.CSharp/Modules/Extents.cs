@@ -66,5 +66,9 @@ public readonly struct Padding
     /// <summary>"same", or the numbers.</summary>
     public override string ToString() => _same ? "same" : _numbers.ToString();
 
+    internal bool IsSame => _same;
+
+    internal int[] Numbers(int axes) => _numbers.Of(axes, 0, "padding");
+
     internal Nanograd.Padding Of(int axes) => _same ? Nanograd.Padding.Same : Nanograd.Padding.NewBy(_numbers.Of(axes, 0, "padding"));
 }
