@@ -167,6 +167,29 @@ module Form =
             | Movement.Fold _ -> false
         | _ -> false
 
+    /// True of the movement that leaves every element in its place.
+    let isReshape (t: Tensor) =
+        match t.Op with
+        | Op.Movement Movement.Reshape -> true
+        | _ -> false
+
+    /// True of functions of the elements at one place.
+    let isElementwise (t: Tensor) =
+        match t.Op with
+        | Op.Unary _
+        | Op.Binary _
+        | Op.Select
+        | Op.Cast
+        | Op.BitCast -> true
+        | _ -> false
+
+    /// True of lookups: they read their operands wherever the indices say, so those must be in memory.
+    let readsFromMemory (t: Tensor) =
+        match t.Op with
+        | Op.Indexing _
+        | Op.RandomBits -> true
+        | _ -> false
+
     /// The expression that a chain of views reads, and the chain from the reader's side.
     let source (t: Tensor) : Tensor * Tensor list =
         let mutable s, chain = t, []

@@ -14,19 +14,14 @@ module internal Epilogues =
         | Op.Conv _ -> true
         | _ -> false
 
-    let private isReshape (t: Tensor) =
-        match t.Op with
-        | Op.Movement Movement.Reshape -> true
-        | _ -> false
-
     /// May these members of a kernel without rows run over the parts of a product?
     let private followsParts (product: Tensor) (members: Tensor[]) =
         let readsAsItLies (i: Tensor) =
             let s, chain = Form.source i
-            s.Hash <> product.Hash || List.forall isReshape chain
+            s.Hash <> product.Hash || List.forall Form.isReshape chain
         members
         |> Array.forall (fun m ->
-            m.Count = product.Count && not (Schedule.readsFromMemory m) && Array.forall readsAsItLies m.Inputs)
+            m.Count = product.Count && not (Form.readsFromMemory m) && Array.forall readsAsItLies m.Inputs)
 
     /// An update of an argument, as an optimizer's: its result may take the argument's place only if it comes after all other readers.
     let private updates (outputs: HashSet<Hash>) (members: Tensor[]) =

@@ -30,27 +30,6 @@ module internal Recompute =
     /// A store counts more than a load: the memory written to is read first.
     let private storeWeight = 1.5
 
-    let private isElementwise (t: Tensor) =
-        match t.Op with
-        | Op.Unary _
-        | Op.Binary _
-        | Op.Select
-        | Op.Cast
-        | Op.BitCast -> true
-        | _ -> false
-
-    /// Lookups read their operands wherever the indices say.
-    let private readsAnywhere (t: Tensor) =
-        match t.Op with
-        | Op.Indexing _
-        | Op.RandomBits -> true
-        | _ -> false
-
-    let private isReshape (t: Tensor) =
-        match t.Op with
-        | Op.Movement Movement.Reshape -> true
-        | _ -> false
-
     let private isStretch (t: Tensor) =
         match t.Op with
         | Op.Movement(Movement.Reshape | Movement.Broadcast) -> true
@@ -100,7 +79,7 @@ module internal Recompute =
                                     values[s.Hash] <- s
                                     if not (readers.ContainsKey s.Hash) then readers[s.Hash] <- HashSet()
                                     readers[s.Hash].Add w |> ignore
-                                    if readsAnywhere m || not (List.forall isReshape chain) then
+                                    if Form.readsFromMemory m || not (List.forall Form.isReshape chain) then
                                         apart.Add s.Hash |> ignore)
 
         let fitsRows (from: Gathered) (reader: Gathered) =
@@ -112,7 +91,7 @@ module internal Recompute =
         let isCandidate (s: Tensor) =
             let home = owner s
             let elements = elementsOf works[home]
-            isElementwise s
+            Form.isElementwise s
             && not (outputs.Contains s.Hash || apart.Contains s.Hash || pinned.Contains s.Hash)
             && s.Count = elements
             && readers[s.Hash] |> Seq.forall (fun w -> works[w].Walk <> Walk.Own && fitsRows works[home] works[w])
@@ -136,9 +115,9 @@ module internal Recompute =
                 let s, chain = Form.source i
                 let isFull = s.Count = elements
                 let inside = owner s = home
-                if isFull && not (List.forall isReshape chain) then possible <- false
+                if isFull && not (List.forall Form.isReshape chain) then possible <- false
                 elif not isFull && not (List.forall isStretch chain) then possible <- false
-                elif isFull && inside && isElementwise s && not (isStored s) then again s
+                elif isFull && inside && Form.isElementwise s && not (isStored s) then again s
                 elif isFull && not inside && dropped.Contains s.Hash then possible <- false
                 elif isFull && (not inside || isStored s) then c.Leaves[s.Hash] <- s
                 elif isFull then possible <- false

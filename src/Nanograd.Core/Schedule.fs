@@ -56,13 +56,6 @@ module Schedule =
         | Op.Reduce _ -> isLight t
         | _ -> false
 
-    /// Lookups read their operands wherever the indices say, so those must be in memory.
-    let readsFromMemory (t: Tensor) =
-        match t.Op with
-        | Op.Indexing _
-        | Op.RandomBits -> true
-        | _ -> false
-
     let rowLength (t: Tensor) =
         match t.Op with
         | Op.Reduce(_, axes) -> axes |> Array.fold (fun n a -> n * t.Inputs[0].Shape[a]) 1
@@ -245,7 +238,7 @@ module Schedule =
                        | true, other when other = g.Number ->
                            let reader = row && not (isRowReduction t)
                            let operand = perRow.Contains s.Hash
-                           not (readsFromMemory t)
+                           not (Form.readsFromMemory t)
                            && aligned g reader chain operand
                            && not (operand && not row && narrow g)
                        | true, other -> not (groups[other].Before.Contains g.Number) && readable g chain
@@ -313,7 +306,7 @@ module Schedule =
 
         /// The common case, decided quickly: an elementwise expression whose operands are of one kernel, or of none. -1 if it is another case.
         let plainHome (t: Tensor) =
-            let mutable home, plain = -1, isLight t && not (readsFromMemory t) && not (isRowReduction t)
+            let mutable home, plain = -1, isLight t && not (Form.readsFromMemory t) && not (isRowReduction t)
             for i in t.Inputs do
                 if plain && not (isFree.Contains i.Hash) then
                     if Form.isView i || taken.Contains i.Hash || perRow.Contains i.Hash then
