@@ -270,6 +270,11 @@ public static partial class Functional
                 var box = new StrongBox<U>();
                 return (Transforms.jit(new Trace().Lower(f, x, box)), box);
             });
+            foreach (var data in leaves.Where(t => t.Lineage is null && !t.IsOpen))
+            {
+                data.Read(); // computed once, not in every call
+            }
+
             var results = run.Invoke(Trace.Given(leaves));
             return Trees<U>.Rebuild(form.Value!, Trace.Computed(results, new Trace(leaves)));
         };

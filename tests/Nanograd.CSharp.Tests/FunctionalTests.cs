@@ -12,6 +12,17 @@ internal sealed class FunctionalTests
     private static Tensor Cubes(Tensor x) => (x * x * x).Sum();
 
     [Test]
+    public void ArgumentsOfCompiledFunctionsAreComputedOnce()
+    {
+        var x = Tensor.RandN([64, 32], new Generator(1));
+        var run = Functional.Jit(t => t.Sum());
+        var first = run(x).Item();
+        Assert.That(run(x).Item(), NUnit.Framework.Is.EqualTo(first));
+        var profile = Engine.Profile(() => run(x));
+        Assert.That(profile.Programs.Sum(p => p.Runs), NUnit.Framework.Is.EqualTo(1), profile.ToString());
+    }
+
+    [Test]
     public void GradientsOfOneTensorOfTwoAndOfTrees()
     {
         Is(Functional.Grad(Cubes)(Of(1, 2)), 3, 12);

@@ -99,22 +99,26 @@ public partial class Tensor
         {
             try
             {
-                _value = Program.evaluate([Expression])[0];
+                Keep(Program.evaluate([Expression])[0]);
             }
             catch (InvalidOperationException e) when (DependsOnOverwritten(Expression))
             {
                 throw Overwritten(e);
             }
-
-            if (Lineage is null && !Expression.Op.IsLiteral)
-            {
-                _expression = _value; // nothing flows back through it: what it was made of may go
-                IsFrozen = false;
-            }
         }
 
         var storage = Program.storage(_value);
         return storage.IsDonated ? throw Overwritten(null) : storage;
+    }
+
+    private void Keep(Node value)
+    {
+        _value = value;
+        if (Lineage is null && !Expression.Op.IsLiteral)
+        {
+            _expression = value; // nothing flows back through it: what it was made of may go
+            IsFrozen = false;
+        }
     }
 
     private static bool DependsOnOverwritten(Node expression) =>
@@ -198,7 +202,7 @@ public partial class Tensor
             var values = Program.evaluate([.. pending.Select(t => t.Expression)]);
             for (var i = 0; i < pending.Length; i++)
             {
-                pending[i]._value = values[i];
+                pending[i].Keep(values[i]);
             }
         }
         catch (InvalidOperationException e) when (pending.Any(t => DependsOnOverwritten(t.Expression)))
