@@ -15,6 +15,14 @@ type Limit =
     /// Neither: the cost is that of many small steps.
     | Overhead
 
+    /// How much of it a machine does in a second.
+    member l.Of(machine: MachineLimits) : float option =
+        match l with
+        | Arithmetic -> Some machine.OperationsPerSecond
+        | Copying -> Some machine.MemoryBytesPerSecond
+        | Reading -> Some machine.ReadBytesPerSecond
+        | Overhead -> None
+
 /// A piece of work with its operands in place.
 [<NoComparison; NoEquality>]
 type Work =

@@ -3,6 +3,7 @@ namespace Nanograd.Bench
 open System
 open System.Collections.Generic
 open System.Diagnostics
+open Nanograd
 
 /// Times of single runs, in seconds.
 type Times = { Median: float; Least: float; Count: int }
@@ -19,6 +20,15 @@ module Clock =
         let middle = sorted.Length / 2
         if sorted.Length % 2 = 1 then sorted[middle] else (sorted[middle - 1] + sorted[middle]) / 2.0
 
+    /// Each of the limits that several processes measured.
+    let medianOfLimits (measured: MachineLimits list) : MachineLimits =
+        let of' (f: MachineLimits -> float) = median (List.map f measured)
+        { measured.Head with
+            OperationsPerSecond = of' (fun l -> l.OperationsPerSecond)
+            MemoryBytesPerSecond = of' (fun l -> l.MemoryBytesPerSecond)
+            ReadBytesPerSecond = of' (fun l -> l.ReadBytesPerSecond)
+            CacheBytesPerSecond = of' (fun l -> l.CacheBytesPerSecond) }
+
     /// At least 5 runs and a quarter of the budget (in seconds) to warm up, then at least 5 runs and the budget. The peer
     /// script does the same.
     let measure (budget: float) (run: unit -> unit) : Times =
@@ -31,6 +41,3 @@ module Clock =
         while times.Count < 5 || (times.Count < 5000 && watch.Elapsed.TotalSeconds < budget) do
             times.Add(seconds run)
         { Median = median times; Least = Seq.min times; Count = times.Count }
-
-    /// The least time of some runs.
-    let best (runs: int) (run: unit -> unit) : float = Seq.init runs (fun _ -> seconds run) |> Seq.min

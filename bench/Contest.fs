@@ -2,6 +2,7 @@ namespace Nanograd.Bench
 
 open System
 open System.IO
+open Nanograd
 
 /// A case measured on both sides, or on ours alone.
 [<NoComparison; NoEquality>]
@@ -18,7 +19,7 @@ type Outcome =
         Error: float option
         PeakBytes: int64
         TheirPeakBytes: int64 option
-        Limits: Limits
+        Limits: MachineLimits
         Rounds: int
     }
 
@@ -47,12 +48,12 @@ module Contest =
                       ours (), Some t ]
 
     let private shareOf (case: Case) (side: Side) =
-        let limits = side.Limits.Value
+        let machine = side.Limits.Value
         let work =
             match case.Limit with
             | Limit.Arithmetic -> case.Flop
             | _ -> case.Bytes
-        limits.Of case.Limit |> Option.map (fun limit -> work * float case.Units / side.Seconds / limit)
+        case.Limit.Of machine |> Option.map (fun limit -> work * float case.Units / side.Seconds / limit)
 
     let private conclude (case: Case) (error: float option) (pairs: (Side * Side option) list) : Outcome =
         let units = float case.Units
@@ -69,10 +70,7 @@ module Contest =
           Error = error
           PeakBytes = least ours // the first round also wrote files
           TheirPeakBytes = some least theirs
-          Limits =
-            { Arithmetic = ours |> List.map (fun s -> s.Limits.Value.Arithmetic) |> Clock.median
-              Copying = ours |> List.map (fun s -> s.Limits.Value.Copying) |> Clock.median
-              Reading = ours |> List.map (fun s -> s.Limits.Value.Reading) |> Clock.median }
+          Limits = Clock.medianOfLimits (ours |> List.map (fun s -> s.Limits.Value))
           Rounds = pairs.Length }
 
     let run (python: string option) (count: int) (budget: float) (case: Case) : Outcome =

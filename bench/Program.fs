@@ -4,6 +4,7 @@ module Nanograd.Bench.Program
 open System
 open System.Globalization
 open System.IO
+open Nanograd
 open Nanograd.Bench.Cases
 
 let private usage =
@@ -70,7 +71,7 @@ let private attempt (o: Options) python (case: Case) =
 let private compare (o: Options) : int =
     let peer = peerOf o
     if not o.Json then
-        printfn "%s\n" (Report.header (Limits.measure ()))
+        printfn "%s\n" (Report.header (Machine.measure ()))
         printfn "%s" Report.titles
     let outcomes = o.Cases |> List.map (attempt o (Option.map fst peer))
     let done' = List.choose id outcomes

@@ -4,6 +4,7 @@ open System
 open System.Globalization
 open System.IO
 open System.Text.Json.Nodes
+open Nanograd
 open Nanograd.Simd
 
 /// Outcomes for people, for programs, and for docs/performance.md.
@@ -55,9 +56,9 @@ module Report =
         |> List.append [ values.Head.PadRight widths.Head ]
         |> String.concat "  "
 
-    let header (limits: Limits) : string =
+    let header (limits: MachineLimits) : string =
         let giga (x: float) = invariant "0" (x / 1e9)
-        $"{Threads.Count} threads, vectors of {Isa.width ()} bits; limits now: {giga limits.Arithmetic} GFLOP/s in registers, {giga limits.Copying} GB/s copied, {giga limits.Reading} GB/s read"
+        $"{limits.Threads} threads, vectors of {limits.VectorBits} bits; limits now: {giga limits.OperationsPerSecond} GFLOP/s in registers, {giga limits.MemoryBytesPerSecond} GB/s copied, {giga limits.ReadBytesPerSecond} GB/s read"
 
     let titles = line columns
 
@@ -84,9 +85,9 @@ module Report =
         put "gb" 6 (Some(o.Case.Bytes / 1e9))
         put "peak_mib" 1 (Some(float o.PeakBytes / 1048576.0))
         put "peer_peak_mib" 1 (o.TheirPeakBytes |> Option.map (fun b -> float b / 1048576.0))
-        put "limit_gflops" 1 (Some(o.Limits.Arithmetic / 1e9))
-        put "limit_copy_gbs" 1 (Some(o.Limits.Copying / 1e9))
-        put "limit_read_gbs" 1 (Some(o.Limits.Reading / 1e9))
+        put "limit_gflops" 1 (Some(o.Limits.OperationsPerSecond / 1e9))
+        put "limit_copy_gbs" 1 (Some(o.Limits.MemoryBytesPerSecond / 1e9))
+        put "limit_read_gbs" 1 (Some(o.Limits.ReadBytesPerSecond / 1e9))
         fields["threads"] <- defaultArg o.Case.Threads Threads.Count
         fields["rounds"] <- o.Rounds
         fields["config"] <- o.Case.Config
@@ -106,11 +107,7 @@ module Report =
     /// The table, with machine and versions above it.
     let markdown (torch: string option) (outcomes: Outcome list) : string =
         let row (values: string list) = "| " + String.Join(" | ", values) + " |"
-        let median f = Clock.median (outcomes |> List.map f)
-        let limits =
-            { Arithmetic = median (fun o -> o.Limits.Arithmetic)
-              Copying = median (fun o -> o.Limits.Copying)
-              Reading = median (fun o -> o.Limits.Reading) }
+        let limits = Clock.medianOfLimits (outcomes |> List.map (fun o -> o.Limits))
         let versions = $""".NET {Environment.Version}, PyTorch {defaultArg torch "not installed"}"""
         [ $"{processor ()}. {header limits}. {versions}."
           ""

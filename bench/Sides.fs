@@ -5,7 +5,9 @@ open System.Collections
 open System.Diagnostics
 open System.Globalization
 open System.IO
+open System.Text.Json
 open System.Text.Json.Nodes
+open Nanograd
 
 /// What a process reports of its case.
 type Side =
@@ -13,7 +15,7 @@ type Side =
       Least: float
       Repeats: int
       PeakBytes: int64
-      Limits: Limits option
+      Limits: MachineLimits option
       Version: string }
 
 /// A process of its own for each measurement: no leftovers of the one before.
@@ -61,11 +63,7 @@ module Ours =
           Least = get "min" / 1e3
           Repeats = int (get "repeats")
           PeakBytes = int64 (get "peak_bytes")
-          Limits =
-            Some
-                { Arithmetic = get "arithmetic"
-                  Copying = get "copying"
-                  Reading = get "reading" }
+          Limits = Some(JsonSerializer.Deserialize<MachineLimits> r["limits"])
           Version = string Environment.Version }
 
     /// Operands and results of the first run are written where the peer and the comparison look for them.
@@ -82,15 +80,12 @@ module Ours =
         let again = prepare case folder writes
         let times = Clock.measure budget again
         let peak = Process.GetCurrentProcess().PeakWorkingSet64 // before the limits take memory
-        let limits = Limits.measure ()
         let report = JsonObject()
         report["ms"] <- times.Median * 1e3
         report["min"] <- times.Least * 1e3
         report["repeats"] <- float times.Count
         report["peak_bytes"] <- float peak
-        report["arithmetic"] <- limits.Arithmetic
-        report["copying"] <- limits.Copying
-        report["reading"] <- limits.Reading
+        report["limits"] <- JsonSerializer.SerializeToNode(Machine.measure ())
         printfn "%s" (report.ToJsonString())
 
 /// PyTorch.

@@ -1,6 +1,3 @@
-using System.Diagnostics;
-using System.Runtime.InteropServices;
-
 namespace Nanograd.CSharp;
 
 /// <summary>Where programs run.</summary>
@@ -18,6 +15,12 @@ public enum Device
 /// <param name="Hits">Runs that found their program in a cache.</param>
 /// <param name="Kernels">Kernels turned into machine code.</param>
 public readonly record struct EngineStatistics(long Programs, long Hits, long Kernels);
+
+/// <summary>What the machine can do at best, all threads together.</summary>
+/// <param name="OperationsPerSecond">Arithmetic on Float32: a fused multiply-add is two operations. Half of it on Float64.</param>
+/// <param name="CopiedBytesPerSecond">Bytes read and written by copying what does not fit in caches.</param>
+/// <param name="ReadBytesPerSecond">Bytes read of what does not fit in caches.</param>
+public readonly record struct MachineLimits(double OperationsPerSecond, double CopiedBytesPerSecond, double ReadBytesPerSecond);
 
 /// <summary>The machine under the tensors.</summary>
 public static class Engine
@@ -76,31 +79,10 @@ public static class Engine
     public static double MeasurePeak(DType type = DType.Float32) =>
         Simd.Gemm.peak(type == DType.Float64 ? Simd.Element.F64 : Simd.Element.F32);
 
-    /// <summary>How fast memory is copied by all threads together, in bytes read and written a second; measured, which takes about a second.</summary>
-    public static unsafe double MeasureCopyBandwidth()
+    /// <summary>What all threads together can do at best now; measured, which takes about a fifth of a second.</summary>
+    public static MachineLimits MeasureLimits()
     {
-        const long bytes = 256L << 20;
-        var workers = Threads;
-        var part = bytes / workers / 64 * 64;
-        byte* from = (byte*)NativeMemory.AlignedAlloc((nuint)bytes, 64), to = (byte*)NativeMemory.AlignedAlloc((nuint)bytes, 64);
-        try
-        {
-            var best = 0.0;
-            NativeMemory.Fill(from, (nuint)bytes, 1);
-            NativeMemory.Fill(to, (nuint)bytes, 1);
-            for (var round = 0; round < 6; round++)
-            {
-                var start = Stopwatch.GetTimestamp();
-                Parallel.For(0, workers, new ParallelOptions { MaxDegreeOfParallelism = workers }, i => Buffer.MemoryCopy(from + i * part, to + i * part, part, part));
-                best = Math.Max(best, 2.0 * part * workers / Stopwatch.GetElapsedTime(start).TotalSeconds);
-            }
-
-            return best;
-        }
-        finally
-        {
-            NativeMemory.AlignedFree(from);
-            NativeMemory.AlignedFree(to);
-        }
+        var limits = Machine.measure();
+        return new(limits.OperationsPerSecond, limits.MemoryBytesPerSecond, limits.ReadBytesPerSecond);
     }
 }

@@ -32,6 +32,7 @@ internal static partial class App
           nanograd train gpt --data shakespeare.txt          the same on a text of yours
           nanograd train gpt --resume out/gpt                go on where a run stopped, bit for bit
           nanograd generate --model out/gpt --prompt "The "  write on, in the manner of the text
+          nanograd bench                                     how fast it is here
           nanograd devices                                   what this machine can do
 
         Environment: NANOGRAD_SIMD=128|256|512 narrows the vectors, NANOGRAD_THREADS=N limits the threads (neither
@@ -45,6 +46,7 @@ internal static partial class App
         {
             new Command("train", "Train a model.") { TrainCommand.Create(terminal, stop) },
             GenerateCommand.Create(terminal, stop),
+            BenchCommand.Create(terminal),
             DevicesCommand.Create(terminal),
         };
         try

@@ -23,6 +23,7 @@ internal static class DevicesCommand
         var command = new DocumentedCommand("devices", Summary, Details) { json };
         command.SetAction(result =>
         {
+            var limits = Engine.MeasureLimits();
             var facts = new JsonObject
             {
                 ["device"] = "simd",
@@ -35,7 +36,8 @@ internal static class DevicesCommand
                 ["memory_bytes"] = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes,
                 ["peak_gflops_per_core"] = Math.Round(Engine.MeasurePeak(), 1),
                 ["peak_f64_gflops_per_core"] = Math.Round(Engine.MeasurePeak(DType.Float64), 1),
-                ["copy_bytes_per_second"] = Math.Round(Engine.MeasureCopyBandwidth()),
+                ["copy_bytes_per_second"] = Math.Round(limits.CopiedBytesPerSecond),
+                ["read_bytes_per_second"] = Math.Round(limits.ReadBytesPerSecond),
             };
             if (result.GetValue(json))
             {
@@ -64,7 +66,8 @@ internal static class DevicesCommand
         grid.AddRow("threads", $"{facts["threads"]}");
         grid.AddRow("memory", Format.Bytes(Format.Number(facts["memory_bytes"])));
         grid.AddRow("measured peak", FormattableString.Invariant($"{peak:0} GFLOP/s a core in f32 ({peak * (int)facts["threads"]!:0} on all threads), {Format.Number(facts["peak_f64_gflops_per_core"]):0} in f64"));
-        grid.AddRow("measured copy", FormattableString.Invariant($"{Format.Number(facts["copy_bytes_per_second"]) / 1e9:0.0} GB/s read and written"));
+        grid.AddRow("measured memory", FormattableString.Invariant(
+            $"{Format.Number(facts["read_bytes_per_second"]) / 1e9:0.0} GB/s read, {Format.Number(facts["copy_bytes_per_second"]) / 1e9:0.0} GB/s read and written by copying"));
         console.Write(grid);
     }
 }
