@@ -130,7 +130,7 @@ module Make =
     let adam =
         { Train.defaults with
             Optimizer = Optim.adamW { Optim.adamWDefaults with WeightDecay = 0.0 }
-            Rate = LearningRate.Constant 1e-3
+            Rate = LearningRate.constant 1e-3
             ClipNorm = infinity }
 
     /// A dense layer as PyTorch initialises it, number n of a case.

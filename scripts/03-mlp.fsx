@@ -31,10 +31,10 @@ let loss (p: Mlp) (x, classes) = Loss.crossEntropy (apply p x) classes
 
 // ---- training
 
-/// What a step changes: parameters, the optimizer's moments (trees like the parameters), and the count of steps.
-type State = { Model: Mlp; Moments: Mlp[]; Step: Tensor }
+/// What a step changes: parameters, the optimizer's state, and the count of steps.
+type State = { Model: Mlp; Moments: OptimizerState; Step: Tensor }
 
-let optimizer = Optim.adamW Optim.adamWDefaults
+let optimizer = Optim.adamW { Optim.adamWDefaults with Decays = Choose.matrices }
 let key = Random.key 1337L
 
 /// Batch, loss, gradient and update in one program. The state is donated: the program writes the new one into the
@@ -42,7 +42,7 @@ let key = Random.key 1337L
 let step =
     jitDonate (fun state key ->
         let value, gradient = valueAndGrad (fun p -> loss p (moons (Random.foldIn key state.Step) 256)) state.Model
-        let context: UpdateContext = { Step = state.Step; Rate = scalar 1e-2 }
+        let context = UpdateContext.Of(state.Step, scalar 1e-2)
         let model, moments = Optim.update optimizer context gradient state.Moments state.Model
         { Model = model; Moments = moments; Step = state.Step + 1 }, value)
 

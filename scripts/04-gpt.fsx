@@ -24,7 +24,7 @@ let steps = 400L
 let options =
     { Train.defaults with
         Steps = steps
-        Rate = WarmupCosine(4e-3, 4e-4, 20L, steps)
+        Rate = Warmup.nanoGpt 4e-3 4e-4 20L steps
         EvaluateEvery = 100L }
 
 let model = Gpt.init (Random.key options.Seed) config

@@ -46,16 +46,16 @@ let loss p key =
 
 // ---- training
 
-type State = { Model: Network; Moments: Network[]; Step: Tensor }
+type State = { Model: Network; Moments: OptimizerState; Step: Tensor }
 
 let steps = 1500L
 let optimizer = Optim.adamW { Optim.adamWDefaults with WeightDecay = 0.0 }
-let rate = WarmupCosine(5e-3, 1e-5, 50L, steps)
+let rate = Warmup.nanoGpt 5e-3 1e-5 50L steps
 
 let step =
     jitDonate (fun state key ->
         let value, gradient = valueAndGrad (fun p -> loss p (Random.foldIn key state.Step)) state.Model
-        let context: UpdateContext = { Step = state.Step; Rate = LearningRate.expression rate state.Step }
+        let context = UpdateContext.Of(state.Step, LearningRate.expression rate state.Step)
         let model, moments = Optim.update optimizer context gradient state.Moments state.Model
         { Model = model; Moments = moments; Step = state.Step + 1 }, value)
 

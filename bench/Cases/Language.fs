@@ -33,7 +33,7 @@ let private chars name layers heads embd context =
             Heads = heads
             Embd = embd
             Context = context }
-    training name c 12 context { Train.defaults with Rate = LearningRate.Constant 1e-3 }
+    training name c 12 context { Train.defaults with Rate = LearningRate.constant 1e-3 }
 
 /// GPT-2 of 124 M parameters.
 let private gpt2 =
@@ -122,6 +122,6 @@ let all =
       chars "gpt_char_full" 6 6 384 256
       chars "gpt_char_1head" 3 1 96 100
       chars "gpt_char_16heads" 3 16 240 77
-      training "gpt2_train_b4t64" gpt2 4 64 { adam with Rate = LearningRate.Constant 1e-4 }
+      training "gpt2_train_b4t64" gpt2 4 64 { adam with Rate = LearningRate.constant 1e-4 }
       prefill
       Decode.case ]

@@ -109,7 +109,7 @@ let private evaluation name config =
 
 /// Everything that training changes.
 [<NoComparison>]
-type private State = { Net: Net; Momenta: Net[]; Step: Tensor; Running: Statistics[] }
+type private State = { Net: Net; Momenta: OptimizerState; Step: Tensor; Running: Statistics[] }
 
 let private optimizer = Optim.sgd { Optim.sgdDefaults with Momentum = 0.9 }
 
@@ -118,7 +118,7 @@ let private step (s: State) (x: Tensor, y: Tensor) =
     let value, gradient = valueAndGrad loss s.Net
     let seen = List()
     forward (ofBatch seen) s.Net x |> ignore // the same expressions once more: they are computed once
-    let context: UpdateContext = { Step = s.Step; Rate = cast x.DType (scalar 0.1) }
+    let context = UpdateContext.Of(s.Step, cast x.DType (scalar 0.1))
     let net, momenta = Optim.update optimizer context gradient s.Momenta s.Net
     let remember old latest = Tree.map2 (fun o l -> o * (1.0 - momentum) + l * momentum) old latest
     { Net = net

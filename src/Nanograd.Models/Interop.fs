@@ -9,11 +9,11 @@ open Nanograd
 type LearningRates =
     /// nanoGPT's warm-up and cosine, as a number.
     static member WarmupCosine(step: int64, rate: float, minimum: float, warmup: int64, decay: int64) : float =
-        LearningRate.at (LearningRate.WarmupCosine(rate, minimum, warmup, decay)) step
+        LearningRate.at (Warmup.nanoGpt rate minimum warmup decay) step
 
     /// nanoGPT's warm-up and cosine, as an f32 scalar computed from a step (an integer scalar).
     static member WarmupCosine(step: Tensor, rate: float, minimum: float, warmup: int64, decay: int64) : Tensor =
-        LearningRate.expression (LearningRate.WarmupCosine(rate, minimum, warmup, decay)) step
+        cast DType.F32 (LearningRate.expression (Warmup.nanoGpt rate minimum warmup decay) step)
 
 /// The shape of a GPT; the defaults are nanoGPT's small configuration.
 [<Sealed>]
@@ -100,26 +100,30 @@ type UpdateResult internal (parameters: Tensor[], state: Tensor[]) =
 /// A pure optimizer over arrays of tensors; its state is one array, slot after slot.
 [<Sealed>]
 type ParameterUpdate internal (optimizer: Optimizer) =
+    let named (parameters: Tensor[]) = parameters |> Array.mapi (fun i p -> string i, p)
+
     /// PyTorch's SGD.
     static member Sgd(momentum: float, dampening: float, weightDecay: float, nesterov: bool) =
         ParameterUpdate(
             Optim.sgd
-                { Momentum = momentum
-                  Dampening = dampening
-                  WeightDecay = weightDecay
-                  Nesterov = nesterov }
+                { Optim.sgdDefaults with
+                    Momentum = momentum
+                    Dampening = dampening
+                    WeightDecay = weightDecay
+                    Nesterov = nesterov }
         )
 
     /// PyTorch's AdamW; decay of all parameters, or of those of rank 2 and more only.
     static member AdamW(beta1: float, beta2: float, eps: float, weightDecay: float, decayMatricesOnly: bool) =
-        let decays = if decayMatricesOnly then Optim.matricesOnly else fun _ -> true
+        let decays = if decayMatricesOnly then Choose.matrices else Choose.everything
         ParameterUpdate(
             Optim.adamW
-                { Beta1 = beta1
-                  Beta2 = beta2
-                  Eps = eps
-                  WeightDecay = weightDecay
-                  Decays = decays }
+                { Optim.adamWDefaults with
+                    Beta1 = beta1
+                    Beta2 = beta2
+                    Eps = eps
+                    WeightDecay = weightDecay
+                    Decays = decays }
         )
 
     /// The names of the state's tensors: `exp_avg.NAME`, ..., `exp_avg_sq.NAME`, ...
@@ -127,24 +131,23 @@ type ParameterUpdate internal (optimizer: Optimizer) =
         optimizer.Slots |> Array.collect (fun slot -> parameterNames |> Array.map (fun name -> slot + "." + name))
 
     /// The state before the first update: zeros, each in memory of its own.
-    member _.Init(parameters: Tensor[]) : Tensor[] = Values.own (Array.concat (Optim.initArrays optimizer parameters))
+    member _.Init(parameters: Tensor[]) : Tensor[] = Values.own (Tree.leaves (optimizer.Init(named parameters)))
 
     /// One update as expressions. `step` is the number of updates done before (an integer scalar), `rate` a float
     /// scalar.
     member _.Update
         (step: Tensor, rate: Tensor, gradients: Tensor[], state: Tensor[], parameters: Tensor[])
         : UpdateResult =
-        if gradients.Length <> parameters.Length || state.Length <> optimizer.Slots.Length * parameters.Length then
-            invalidArg
-                "state"
-                $"{parameters.Length} parameters need as many gradients and {optimizer.Slots.Length}-fold state"
-        let slots = if optimizer.Slots.Length = 0 then [||] else Array.chunkBySize parameters.Length state
-        let next, slots = optimizer.Update { Step = step; Rate = rate } gradients slots parameters
-        UpdateResult(next, Array.concat slots)
+        let template = optimizer.Init(named parameters)
+        let size = (Tree.leaves template).Length
+        if gradients.Length <> parameters.Length || state.Length <> size then
+            invalidArg "state" $"{parameters.Length} parameters need as many gradients, and {size} tensors of state"
+        let slots = Tree.rebuild template state
+        let next, slots = Optimizer.apply optimizer (UpdateContext.Of(step, rate)) gradients slots (named parameters)
+        UpdateResult(next, Tree.leaves slots)
 
     /// PyTorch's clip_grad_norm_.
-    static member ClipByGlobalNorm(maximum: float, gradients: Tensor[]) : Tensor[] =
-        Optim.clipByGlobalNorm maximum gradients
+    static member ClipByGlobalNorm(maximum: float, gradients: Tensor[]) : Tensor[] = Clip.byNorm 2.0 maximum gradients
 
     /// The Euclidean norm of all gradients together.
     static member GlobalNorm(gradients: Tensor[]) : Tensor = Optim.globalNorm gradients

@@ -47,18 +47,22 @@ let f32 (shape: int list) (values: float list) =
 let f64 (shape: int list) (values: float list) = ofArray DType.F64 (List.toArray shape) (List.toArray values)
 let i32 (shape: int list) (values: int list) = ofArray DType.I32 (List.toArray shape) (List.toArray values)
 
-/// The folder of reference numbers beside the repository; tests that need it are skipped where it is absent.
-let oracle (parts: string list) : string =
+/// The folder that holds the folders of reference numbers: beside the repository, unless NANOGRAD_ORACLES names another;
+/// "" where there is none.
+let private oracleRoot () : string =
     let rec root (folder: DirectoryInfo) =
         if isNull folder then null
         elif File.Exists(Path.Combine(folder.FullName, "Nanograd.sln")) then folder.FullName
         else root folder.Parent
     let start = root (DirectoryInfo TestContext.CurrentContext.TestDirectory)
-    let path =
-        match Environment.GetEnvironmentVariable "NANOGRAD_ORACLES" with
-        | null when isNull start -> ""
-        | null -> Path.Combine(Path.GetDirectoryName start, "shared", "oracles")
-        | folder -> folder
+    match Environment.GetEnvironmentVariable "NANOGRAD_ORACLES" with
+    | null when isNull start -> ""
+    | null -> Path.Combine(Path.GetDirectoryName start, "shared", "oracles")
+    | folder -> folder
+
+/// A file of reference numbers; tests that need it are skipped where it is absent.
+let oracle (parts: string list) : string =
+    let path = oracleRoot ()
     let full = Path.Combine(List.toArray (path :: parts))
     if path = "" || not (File.Exists full) then
         Assert.Ignore $"the reference numbers {String.Join('/', parts)} are not on this machine"
@@ -74,3 +78,12 @@ let rec numbers (e: JsonElement) : float[] =
                yield! numbers x |]
     else
         [| e.GetDouble() |]
+
+/// Every file of this name in a folder of the reference numbers, whatever the folder is called; where there are no
+/// reference numbers at all, the test is skipped.
+let oracleFiles (name: string) : (string * JsonElement)[] =
+    let path = oracleRoot ()
+    if not (Directory.Exists path) then Assert.Ignore "the reference numbers are not on this machine"
+    let found = Directory.GetFiles(path, name, SearchOption.AllDirectories) |> Array.sort
+    if found.Length = 0 then Assert.Ignore $"there is no {name} among the reference numbers"
+    found |> Array.map (fun path -> path, JsonDocument.Parse(File.ReadAllText path).RootElement)

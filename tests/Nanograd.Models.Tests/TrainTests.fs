@@ -47,7 +47,7 @@ let private options =
     { Train.defaults with
         Steps = 12L
         Rows = 4
-        Rate = WarmupCosine(1e-2, 1e-3, 2L, 12L)
+        Rate = Warmup.nanoGpt 1e-2 1e-3 2L 12L
         EvaluateEvery = 6L }
 let private data = LanguageData(tokens, 4)
 let private loss p key (x, y) = Gpt.loss config p key x y

@@ -90,31 +90,27 @@ type Checkpoint
 /// Checkpoints of the state of `Train`.
 [<RequireQualifiedAccess>]
 module TrainState =
-    let private slotName (slot: string) (name: string) = slot + "." + name
-
     /// The state of a run as a checkpoint. `named` gives the parameters their names (such as `Gpt.named` or
     /// `Tree.named`).
     let checkpoint named (o: TrainOptions) metadata (state: TrainState<'P>) : Checkpoint =
         let pairs (xs: seq<string * Tensor>) = Dictionary(dict xs) :> IReadOnlyDictionary<_, _>
-        let slots =
-            Seq.zip o.Optimizer.Slots state.Slots
-            |> Seq.collect (fun (slot, p) -> named p |> Seq.map (fun (n, t) -> slotName slot n, t))
-        Checkpoint(pairs (named state.Parameters), pairs slots, int64 (item state.Step), o.Seed, metadata)
+        let parameters = named state.Parameters
+        let slots = Optimizer.named o.Optimizer (Array.map fst parameters) state.Slots
+        Checkpoint(pairs parameters, pairs slots, int64 (item state.Step), o.Seed, metadata)
 
     /// The state that a checkpoint holds, for a model like `template` (its values do not matter).
     let restore (named: 'P -> (string * Tensor)[]) (o: TrainOptions) (template: 'P) (c: Checkpoint) : TrainState<'P> =
         let names = named template
-        let pick (what: string) (tensors: IReadOnlyDictionary<string, Tensor>) (nameOf: string -> string) =
-            let find (name: string, t: Tensor) =
-                match tensors.TryGetValue(nameOf name) with
-                | true, value when value.Shape = t.Shape && value.DType = t.DType -> value
-                | true, value ->
-                    raise (
-                        InvalidDataException
-                            $"The {what} '{nameOf name}' is {Shape.describe value} there, not {Shape.describe t}."
-                    )
-                | _ -> raise (InvalidDataException $"The checkpoint has no {what} '{nameOf name}'.")
-            Tree.rebuild template (Array.map find names)
-        { Parameters = pick "parameter" c.Parameters id
-          Slots = o.Optimizer.Slots |> Array.map (fun slot -> pick "optimizer state" c.Optimizer (slotName slot))
+        let find (what: string) (tensors: IReadOnlyDictionary<string, Tensor>) (name: string, t: Tensor) =
+            match tensors.TryGetValue name with
+            | true, value when value.Shape = t.Shape && value.DType = t.DType -> value
+            | true, value ->
+                raise (
+                    InvalidDataException $"The {what} '{name}' is {Shape.describe value} there, not {Shape.describe t}."
+                )
+            | _ -> raise (InvalidDataException $"The checkpoint has no {what} '{name}'.")
+        let slots = Optim.init o.Optimizer template
+        let slotNames = Optimizer.named o.Optimizer (Array.map fst names) slots
+        { Parameters = Tree.rebuild template (names |> Array.map (find "parameter" c.Parameters))
+          Slots = Tree.rebuild slots (slotNames |> Array.map (find "optimizer state" c.Optimizer))
           Step = ofArray DType.I32 [||] [| int32 c.Step |] }

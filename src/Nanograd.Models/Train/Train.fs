@@ -8,8 +8,8 @@ open System.Diagnostics
 type TrainState<'P> =
     {
         Parameters: 'P
-        /// The optimizer's state, one tree like the parameters per slot.
-        Slots: 'P[]
+        /// The optimizer's state.
+        Slots: OptimizerState
         /// Updates done: an i32 scalar.
         Step: Tensor
     }
@@ -52,8 +52,13 @@ module Train =
         { Steps = 2000L
           Rows = 12
           Seed = 1337L
-          Rate = WarmupCosine(1e-3, 1e-4, 100L, 2000L)
-          Optimizer = Optim.adamW { Optim.adamWDefaults with Beta2 = 0.99; WeightDecay = 0.1 }
+          Rate = Warmup.nanoGpt 1e-3 1e-4 100L 2000L
+          Optimizer =
+            Optim.adamW
+                { Optim.adamWDefaults with
+                    Beta2 = 0.99
+                    WeightDecay = 0.1
+                    Decays = Choose.matrices }
           ClipNorm = 1.0
           EvaluateEvery = 250L }
 
@@ -78,8 +83,8 @@ module Train =
             if Double.IsPositiveInfinity options.ClipNorm then
                 gradient
             else
-                Tree.rebuild gradient (Optim.clipByGlobalNorm options.ClipNorm (Tree.leaves gradient))
-        let context: UpdateContext = { Step = state.Step; Rate = LearningRate.expression options.Rate state.Step }
+                Tree.rebuild gradient (Clip.byNorm 2.0 options.ClipNorm (Tree.leaves gradient))
+        let context = UpdateContext.Of(state.Step, LearningRate.expression options.Rate state.Step)
         let parameters, slots = Optim.update options.Optimizer context clipped state.Slots state.Parameters
         { Parameters = parameters; Slots = slots; Step = state.Step + 1 }, value
 
