@@ -220,6 +220,3 @@ module Optim =
     let sophia (options: SophiaOptions) : Optimizer =
         Transform.chain
             [ Sophia.transform options; Transform.addDecayedWeights options.WeightDecay; Transform.scaleByRate ]
-
-    /// The transform of `Clip.byNorm` with Euclidean norms: comes first in a chain.
-    let clipByGlobalNorm (maximum: float) : Optimizer = Optimizer.together (Clip.byNorm 2.0 maximum)

@@ -52,6 +52,12 @@ module Transform =
     /// Steps of zero.
     let zero: Optimizer = Optimizer.together (Array.map zerosLike)
 
+    /// PyTorch's clip_grad_norm_ as a part: comes first in a chain.
+    let clipByGlobalNorm (maximum: float) : Optimizer = Optimizer.together (Clip.byNorm 2.0 maximum)
+
+    /// PyTorch's clip_grad_value_ as a part.
+    let clipByValue (bound: float) : Optimizer = Optimizer.together (Clip.byValue bound)
+
     /// Every step times a number.
     let scale (factor: float) : Optimizer = Optimizer.stateless (fun _ _ g -> g * factor)
 
