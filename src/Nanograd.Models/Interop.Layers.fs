@@ -78,21 +78,20 @@ type Layers =
             dropout: float,
             dropoutKey: Tensor
         ) : MultiheadResult =
-        let ofAttn (m: Tensor) = if m.Rank = 3 then reshape [| query.Shape[0]; heads; m.Shape[1]; m.Shape[2] |] m else m
-        let ofPadding (m: Tensor) = reshape [| m.Shape[0]; 1; 1; m.Shape[1] |] m
-        let excluded =
-            match
-                Optional.ofNull attnMask |> Option.map ofAttn, Optional.ofNull keyPaddingMask |> Option.map ofPadding
-            with
-            | Some a, Some b -> Some(Op.binary Binary.Or a b)
-            | Some a, None -> Some a
-            | None, b -> b
-        let p =
-            { InProj = { Weight = inProjWeight; Bias = Optional.ofNull inProjBias }
+        let p: MultiheadAttention =
+            { InProjWeight = Some inProjWeight
+              QProjWeight = None
+              KProjWeight = None
+              VProjWeight = None
+              InProjBias = Optional.ofNull inProjBias
+              BiasK = None
+              BiasV = None
               OutProj = { Weight = outProjWeight; Bias = Optional.ofNull outProjBias } }
-        MultiheadResult(
-            MultiheadAttention.apply heads dropout (Optional.ofNull dropoutKey) excluded p (query, key, value)
-        )
+        let options = { MultiheadOptions.Of heads with Dropout = dropout; BatchFirst = true }
+        let mask, padding = Optional.ofNull attnMask, Optional.ofNull keyPaddingMask
+        let y, weights =
+            MultiheadAttention.apply options (Optional.ofNull dropoutKey) mask padding p (query, key, value)
+        MultiheadResult(y, Option.get weights)
 
     /// Cross-entropy of logits `[..; classes]` against integer targets `[..]`; reduction mean, sum or none.
     static member CrossEntropy(logits: Tensor, targets: Tensor, reduction: string) : Tensor =
@@ -127,7 +126,7 @@ type Layers =
     /// PyTorch's start for MultiheadAttention: in-projection `[3E; E]`, then out-projection `[E; E]`.
     static member MultiheadInitWeights(key: Tensor, width: int) : Tensor[] =
         let p = MultiheadAttention.init key width false
-        [| p.InProj.Weight; p.OutProj.Weight |]
+        [| Option.get p.InProjWeight; p.OutProj.Weight |]
 
     /// Normal numbers of mean 0 and a given deviation.
     static member Normal(key: Tensor, shape: int[], deviation: float) : Tensor = Random.normal key shape * deviation

@@ -8,9 +8,9 @@ module Attention =
     /// The batch axes of `[..; time; dim]`, for products over the others.
     let private batches (x: Tensor) = Array.init (x.Rank - 2) id
 
-    /// softmax(q k^T / sqrt D) along the last axis, `excluded` places (bool, true = excluded, broadcast) getting 0:
-    /// q `[..; T; D]` and k `[..; S; D]` to `[..; T; S]`.
-    let weights (excluded: Tensor option) (q: Tensor) (k: Tensor) : Tensor =
+    /// softmax(q k^T / sqrt D + bias) along the last axis, `excluded` places (bool, true = excluded, broadcast) getting 0:
+    /// q `[..; T; D]` and k `[..; S; D]` to `[..; T; S]`, to which the bias (floats) broadcasts, too.
+    let weightsWith (bias: Tensor option) (excluded: Tensor option) (q: Tensor) (k: Tensor) : Tensor =
         if q.Rank < 2 || k.Rank <> q.Rank then
             Shape.fail "attention" "q [..,T,D] and k [..,S,D] must have equal rank, at least 2" "" [ q; k ]
         let axes = batches q
@@ -24,11 +24,15 @@ module Attention =
                 q
                 k
             * (1.0 / Math.Sqrt(float q.Shape[last]))
+        let scores = bias |> Option.fold (fun scores b -> scores + cast scores.DType b) scores
         let masked =
             match excluded with
             | Some mask -> where mask (full scores.DType [||] Double.NegativeInfinity) scores
             | None -> scores
         softmax -1 masked
+
+    /// `weightsWith` no bias.
+    let weights (excluded: Tensor option) (q: Tensor) (k: Tensor) : Tensor = weightsWith None excluded q k
 
     /// Weighted sums of the values: weights `[..; T; S]` and v `[..; S; D]` to `[..; T; D]`.
     let mix (weights: Tensor) (v: Tensor) : Tensor =
@@ -71,37 +75,3 @@ module CausalSelfAttention =
         |> Attention.joinHeads
         |> Linear.apply p.CProj
         |> Dropout.maybe dropout key 1
-
-/// PyTorch's MultiheadAttention over rows of one width: `InProj` `[3E; E]` (queries, keys, values), `OutProj` `[E; E]`.
-[<NoComparison>]
-type MultiheadAttention = { InProj: Linear; OutProj: Linear }
-
-/// Attention of queries to keys and values, in several heads.
-[<RequireQualifiedAccess>]
-module MultiheadAttention =
-    /// query `[B; T; E]`, key and value `[B; S; E]` to the result `[B; T; E]` and the weights, averaged over the
-    /// heads, `[B; T; S]`. `excluded` (bool, true = excluded) broadcasts against `[B; heads; T; S]`.
-    let apply
-        heads
-        dropout
-        (key: Tensor option)
-        (excluded: Tensor option)
-        (p: MultiheadAttention)
-        (query, keys, values)
-        : Tensor * Tensor =
-        let width = (query: Tensor).Shape[query.Rank - 1]
-        let project i (x: Tensor) =
-            let rows t = slice 0 (i * width) ((i + 1) * width) t
-            Linear.compute (rows p.InProj.Weight) (Option.map rows p.InProj.Bias) x |> Attention.splitHeads heads
-        let weights = Attention.weights excluded (project 0 query) (project 1 keys)
-        let mixed = Attention.mix (Dropout.maybe dropout key 0 weights) (project 2 values)
-        Linear.apply p.OutProj (Attention.joinHeads mixed), meanOver [ 1 ] weights
-
-    /// Xavier-uniform in-projection, PyTorch's Linear start for the out-projection, zero biases.
-    let init (key: Tensor) (width: int) (bias: bool) : MultiheadAttention =
-        let bound = Math.Sqrt(6.0 / float (4 * width)) // of the whole [3E; E] matrix
-        let zero extent = if bias then Some(zeros [| extent |]) else None
-        { InProj =
-            { Weight = Random.uniform (Random.fold key 0) [| 3 * width; width |] * (2.0 * bound) - bound
-              Bias = zero (3 * width) }
-          OutProj = { Linear.init (Random.fold key 1) width width false with Bias = zero width } }

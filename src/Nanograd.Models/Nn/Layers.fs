@@ -51,6 +51,14 @@ module Embedding =
     /// runs.
     let apply (p: Embedding) (ids: Tensor) : Tensor = take 0 ids p.Weight
 
+    /// As `apply`; the row of `padding` gets no gradient from here. (PyTorch: padding_idx, whose row starts as zeros.)
+    let applyPadded (padding: int) (p: Embedding) (ids: Tensor) : Tensor =
+        let vocabulary = p.Weight.Shape[0]
+        let row = if padding < 0 then padding + vocabulary else padding
+        if row < 0 || row >= vocabulary then raise (IndexException("embedding", int64 padding, vocabulary))
+        let rows = apply p ids
+        where (unsqueeze -1 (eq ids (scalarOf ids.DType (float row)))) (stopGradient rows) rows
+
     /// Normal of a given deviation (PyTorch: 1, GPT-2: 0.02).
     let init (deviation: float) (key: Tensor) (vocabulary: int) (dim: int) : Embedding =
         { Weight = Random.normal key [| vocabulary; dim |] * deviation }
