@@ -40,9 +40,8 @@ let loss p key (ids, targets) = Gpt.loss config p key ids targets
 let state, reports = Train.start options.Optimizer model |> Train.fit options loss data report
 
 // It writes on from the start of a line.
-let forward = Sample.gptForward config state.Parameters
 let sampling = { Sample.defaults with Temperature = 0.8; Seed = 7L }
-let sample = Sample.generate sampling config.Context forward 400 (tokenizer.Encode "\n") |> tokenizer.Decode
+let sample = Sample.gpt sampling config state.Parameters 400 (tokenizer.Encode "\n") |> tokenizer.Decode
 let sentences = Stories.sentences ("\n" + sample)
 let good = sentences |> Array.filter Stories.accepts |> Array.length
 printfn "\n%s\n" (sample.Trim())

@@ -1,6 +1,7 @@
 /// Language models: training, reading a prompt, writing on.
 module Nanograd.Bench.Cases.Language
 
+open System.Collections.Generic
 open Nanograd
 open Nanograd.Bench
 open Nanograd.Bench.Make
@@ -57,58 +58,21 @@ let private prefill =
 module private Decode =
     let prompt, tokens = 16, 32
 
-    /// Places that attention looks at; later ones are masked. A compiled step serves all places up to here.
-    let window = 64
-
-    [<NoComparison>]
-    type State = { Keys: Tensor[]; Values: Tensor[]; Place: Tensor; Token: Tensor }
-
-    let empty () =
-        let cache () = Array.init gpt2.Layers (fun _ -> zeros [| gpt2.Heads; gpt2.Context; gpt2.Embd / gpt2.Heads |])
-        let zero = eval (zerosOf DType.I64 [||])
-        { Keys = cache (); Values = cache (); Place = zero; Token = zero }
-
-    /// One token through all blocks: the state with it in the caches, and the logits of the next.
-    let step (state: State) (p: Gpt) : State * Tensor =
-        let width = gpt2.Embd / gpt2.Heads
-        let zero = zerosLike state.Place
-        let isLater = gt (Op.iota DType.I64 [| 1; window |] 1) state.Place
-        let keep (cache: Tensor) (row: Tensor) =
-            Op.dynamicUpdate [| zero; state.Place; zero |] (reshape [| gpt2.Heads; 1; width |] row) cache
-        let seen cache = slice 1 0 window cache
-        let block (x: Tensor, keys, values) (i, b: Block) =
-            let qkv = Linear.apply b.Attn.CAttn (LayerNorm.apply b.Ln1 x) |> reshape [| 3; gpt2.Heads; 1; width |]
-            let k, v = keep state.Keys[i] (select 0 1 qkv), keep state.Values[i] (select 0 2 qkv)
-            let weights = Attention.weights (Some isLater) (select 0 0 qkv) (seen k)
-            let mixed = Attention.mix weights (seen v) |> reshape [| gpt2.Embd |]
-            let x = x + Linear.apply b.Attn.CProj mixed
-            x + Mlp.apply true b.Mlp (LayerNorm.apply b.Ln2 x), k :: keys, v :: values
-        let embedded = take 0 state.Token p.Wte.Weight + take 0 state.Place p.Wpe.Weight
-        let x, keys, values = Seq.fold block (embedded, [], []) (Seq.indexed p.H)
-        let logits = Linear.compute p.Wte.Weight None (LayerNorm.apply p.LnF x)
-        { Keys = Array.rev (Array.ofList keys)
-          Values = Array.rev (Array.ofList values)
-          Place = state.Place + 1
-          Token = argMax 0 logits },
-        logits
-
     let prepare () : Work =
-        let run = jitDonate step
         let p, ids = start gpt2, below gpt2.Vocab 2L [| prompt |]
-        let scalar (i: int64) = eval (full DType.I64 [||] (float i))
-        let given = toArray<int64> ids |> Array.map scalar
-        let mutable state = Values.own (empty ())
-        let feed token place =
-            let next, logits = run { state with Token = token; Place = place } p
-            state <- next
-            logits
-        given |> Array.iteri (fun i token -> feed (Values.own token) (scalar (int64 i)) |> ignore)
-        /// From the first token of the prompt again, as the peer does, at the place after the prompt.
+        let given = toArray<int64> ids |> Array.map int
+        let reader = GptReader gpt2
+        let read (text: List<int>) = reader.Logits(p, text)
+        let largest logits = Sample.next { Sample.defaults with Greedy = true } 0L logits
+        /// Once more from the places after the prompt, beginning with its first token, as the peer does.
         let write () =
-            let first = feed (Values.own given[0]) (scalar (int64 prompt))
-            Seq.init (tokens - 1) (fun _ -> feed state.Token state.Place) |> Seq.fold (fun _ next -> next) first
+            let text = List<int>(given)
+            text.Add given[0]
+            for _ in 2..tokens do
+                text.Add(largest (read text))
+            read text
         { Operands = Array.append (Tree.leaves p) [| ids |]
-          First = fun () -> [| write () |]
+          First = fun () -> [| ofArray DType.F32 [| gpt2.Vocab |] (write ()) |]
           Again = write >> ignore }
 
     let case =

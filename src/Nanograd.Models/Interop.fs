@@ -199,6 +199,22 @@ type Sampling =
         : IEnumerable<int> =
         Sample.generate options.Options context (fun window last -> forward.Invoke(window, last)) tokens prompt
 
+    /// Tokens after a prompt, lazily, by a GPT that reads each token once while they fit into its context. The
+    /// parameters, in the order of GptFunctions.Names, are asked for before each token; the same array means the same
+    /// values.
+    static member Generate
+        (gpt: GptOptions, parameters: Func<Tensor[]>, prompt: int[], tokens: int, options: SamplingOptions)
+        : IEnumerable<int> =
+        let template = Gpt.template gpt.Config
+        let mutable array, tree = [||], template
+        let current () =
+            let now = parameters.Invoke()
+            if not (Object.ReferenceEquals(now, array)) then
+                array <- now
+                tree <- Tree.rebuild template now
+            tree
+        Sample.gptOf options.Options gpt.Config current tokens prompt
+
 /// A GPT in a folder: config.json, tokenizer.json, model.safetensors.
 [<Sealed>]
 type GptFolder private (options: GptOptions, tokenizer: TextTokenizer, parameters: Gpt) =

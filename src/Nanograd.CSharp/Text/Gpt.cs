@@ -78,19 +78,26 @@ public sealed class Gpt : Module
             n => Zoo.GptFunctions.Logits(_options, n[2..]!, n[1], n[0]!), [input, dropoutKey, .. _parameters]).Kept();
     }
 
-    /// <summary>Tokens after a prompt, one by one, as they are wanted. Dropout is off.</summary>
+    /// <summary>
+    /// Tokens after a prompt, one by one, as they are wanted. Dropout is off. Each token is read once, as long as all fit into
+    /// the context; afterwards every token takes a pass over the last <see cref="Context"/> ones.
+    /// </summary>
     public IEnumerable<int> Generate(IReadOnlyList<int> prompt, int tokens, Sampling? sampling = null)
     {
         var options = (sampling ?? new Sampling()).Checked();
-        return Zoo.Sampling.Generate(Next, [.. prompt], tokens, Context, options);
-    }
+        Node[] known = [];
+        return Zoo.Sampling.Generate(_options, Current, [.. prompt], tokens, options);
 
-    /// <summary>The logits after place <paramref name="last"/> of a window.</summary>
-    private float[] Next(int[] window, int last)
-    {
-        var ids = Creation.ofArray(CoreType.I32, [1, window.Length], window);
-        var values = _parameters.Select(p => p.Expression).ToArray();
-        return new Tensor(Zoo.GptFunctions.LogitsAt(_options, values, Copies.Scalar(last), ids)).ToArray<float>();
+        // A new array only when a parameter has changed since the last token.
+        Node[] Current()
+        {
+            if (known.Length != _parameters.Length || !known.Zip(_parameters).All(both => ReferenceEquals(both.First, both.Second.Expression)))
+            {
+                known = [.. _parameters.Select(p => p.Expression)];
+            }
+
+            return known;
+        }
     }
 
     // ------------------------------------------------------------------------------------------------ files

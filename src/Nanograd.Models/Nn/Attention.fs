@@ -65,13 +65,52 @@ type CausalSelfAttention = { CAttn: Linear; CProj: Linear }
 /// Self-attention in which no place sees a later one.
 [<RequireQualifiedAccess>]
 module CausalSelfAttention =
-    /// `[B; T; C]` to `[B; T; C]`; with a key, weights and result are dropped out with probability `dropout`.
-    let apply (heads: int) (dropout: float) (key: Tensor option) (p: CausalSelfAttention) (x: Tensor) : Tensor =
+    /// Queries, keys and values of `[B; T; C]`, each `[B; heads; T; C/heads]`.
+    let split (heads: int) (p: CausalSelfAttention) (x: Tensor) : struct (Tensor * Tensor * Tensor) =
         let channels = x.Shape[x.Rank - 1]
         let all = Linear.apply p.CAttn x
         let part i = all |> slice -1 (i * channels) ((i + 1) * channels) |> Attention.splitHeads heads
-        let weights = Attention.weights (Some(Attention.future x.Shape[1])) (part 0) (part 1)
-        Attention.mix (Dropout.maybe dropout key 0 weights) (part 2)
-        |> Attention.joinHeads
-        |> Linear.apply p.CProj
-        |> Dropout.maybe dropout key 1
+        part 0, part 1, part 2
+
+    /// What the heads have mixed, `[B; heads; T; C/heads]`, to `[B; T; C]`.
+    let join (p: CausalSelfAttention) (mixed: Tensor) : Tensor = mixed |> Attention.joinHeads |> Linear.apply p.CProj
+
+    /// `[B; T; C]` to `[B; T; C]`; with a key, weights and result are dropped out with probability `dropout`.
+    let apply (heads: int) (dropout: float) (key: Tensor option) (p: CausalSelfAttention) (x: Tensor) : Tensor =
+        let struct (q, k, v) = split heads p x
+        let weights = Attention.weights (Some(Attention.future x.Shape[1])) q k
+        Attention.mix (Dropout.maybe dropout key 0 weights) v |> join p |> Dropout.maybe dropout key 1
+
+/// What a block's attention remembers of the places that it has read: keys and values `[B; heads; room; C/heads]`. Places
+/// that are not read yet hold finite numbers, which nothing looks at.
+[<NoComparison>]
+type KvCache = { Keys: Tensor; Values: Tensor }
+
+/// Self-attention that goes on where it stopped.
+[<RequireQualifiedAccess>]
+module KvCache =
+    /// So many places fit.
+    let room (cache: KvCache) : int = cache.Keys.Shape[2]
+
+    /// The same with room for more places.
+    let grow (room: int) (cache: KvCache) : KvCache =
+        let widen (x: Tensor) = pad [ 0; 0; 0; room - x.Shape[2] ] 0.0 x
+        { Keys = widen cache.Keys; Values = widen cache.Values }
+
+    /// The first `T` places: `[B; T; C]` to `[B; T; C]`, as causal self-attention does it, and a cache with room for `room`.
+    let start (heads: int) (room: int) (p: CausalSelfAttention) (x: Tensor) : struct (Tensor * KvCache) =
+        let struct (q, k, v) = CausalSelfAttention.split heads p x
+        let mixed = Attention.mix (Attention.weights (Some(Attention.future x.Shape[1])) q k) v
+        CausalSelfAttention.join p mixed, grow room { Keys = k; Values = v }
+
+    /// The `T` places that follow the first `place` (an integer scalar): `[B; T; C]` to `[B; T; C]`, and the cache with
+    /// them. One that does not fit is an error when the program runs. A donated cache changes where it is.
+    let extend (heads: int) (cache: KvCache) (place: Tensor) (p: CausalSelfAttention) (x: Tensor) =
+        let struct (q, k, v) = CausalSelfAttention.split heads p x
+        let zero = zerosLike place
+        let write row old = Op.dynamicUpdate [| zero; zero; place; zero |] row old
+        let cache = { Keys = write k cache.Keys; Values = write v cache.Values }
+        let places axis = Op.iota place.DType [| x.Shape[1]; room cache |] axis
+        let future = gt (places 1) (places 0 + place)
+        let mixed = Attention.mix (Attention.weights (Some future) q cache.Keys) cache.Values
+        struct (CausalSelfAttention.join p mixed, cache)

@@ -66,6 +66,12 @@ module Gpt =
           TiedHead = true
           TanhGelu = false }
 
+    /// The lengths that texts are padded to: 16, 32, ... and the context. A program is compiled for each that is used.
+    let windowLengths (context: int) : int[] =
+        if context < 1 then raise (ArgumentException $"The context must be at least 1, not {context}.")
+        [| yield! Seq.initInfinite (fun i -> 16L <<< i) |> Seq.takeWhile (fun n -> n < int64 context) |> Seq.map int
+           context |]
+
     /// Raises an ArgumentException with one sentence if the configuration makes no sense.
     let check (c: GptConfig) : unit =
         let positive name value = if value < 1 then raise (ArgumentException $"{name} must be at least 1, not {value}.")
@@ -105,11 +111,14 @@ module Gpt =
           LmHead =
             if c.TiedHead then None else Some { Linear.normal 0.02 (next ()) c.Embd c.Vocab false with Bias = None } }
 
+    let private checkIds (c: GptConfig) (ids: Tensor) =
+        if ids.Rank <> 2 || ids.Shape[1] > c.Context then
+            Shape.fail "gpt" $"ids must be [B,T] with T at most the context, {c.Context}" "" [ ids ]
+
     /// The last hidden states: integers `[B; T]` to `[B; T; C]`, T at most the context. With a key (training) there
     /// is dropout.
     let hidden (c: GptConfig) (p: Gpt) (dropoutKey: Tensor option) (ids: Tensor) : Tensor =
-        if ids.Rank <> 2 || ids.Shape[1] > c.Context then
-            Shape.fail "gpt" $"ids must be [B,T] with T at most the context, {c.Context}" "" [ ids ]
+        checkIds c ids
         let keyOf n = dropoutKey |> Option.map (fun key -> Random.fold key n)
         let block x (n, b: Block) =
             let key = keyOf (n + 1)
@@ -119,10 +128,31 @@ module Gpt =
         let start = Embedding.apply p.Wte ids + places |> Dropout.maybe c.Dropout (keyOf 0) 0
         Array.fold block start (Array.indexed p.H) |> LayerNorm.apply p.LnF
 
+    /// The last hidden states of embedded tokens, without dropout. `attend` is the attention of a block, and gives what the
+    /// block is to remember.
+    let private remembering
+        c
+        (p: Gpt)
+        (attend: int -> CausalSelfAttention -> Tensor -> struct (Tensor * KvCache))
+        embedded
+        =
+        let block x (n, b: Block) =
+            let struct (y, cache) = attend n b.Attn (LayerNorm.apply b.Ln1 x)
+            let x = x + y
+            cache, x + Mlp.apply c.TanhGelu b.Mlp (LayerNorm.apply b.Ln2 x)
+        let caches, x = Array.mapFold block embedded (Array.indexed p.H)
+        caches, LayerNorm.apply p.LnF x
+
     let private head (p: Gpt) (x: Tensor) =
         match p.LmHead with
         | Some linear -> Linear.apply linear x
         | None -> Linear.compute p.Wte.Weight None x
+
+    /// The logits of one place (an integer scalar) of hidden states `[B; T; C]`.
+    let private headAt (p: Gpt) (position: Tensor) (x: Tensor) =
+        let zero = zerosLike position
+        let row = Op.dynamicSlice [| zero; position; zero |] [| x.Shape[0]; 1; x.Shape[2] |] x
+        head p (reshape [| x.Shape[0]; x.Shape[2] |] row)
 
     /// Logits of the next token at every place: integers `[B; T]` to `[B; T; vocab]`.
     let apply (c: GptConfig) (p: Gpt) (dropoutKey: Tensor option) (ids: Tensor) : Tensor =
@@ -131,10 +161,32 @@ module Gpt =
     /// Logits of the token after place `position` (an i32 or i64 scalar): integers `[B; T]` to `[B; vocab]`. What
     /// stands right of the place does not matter, so sequences may be padded there.
     let applyAt (c: GptConfig) (p: Gpt) (position: Tensor) (ids: Tensor) : Tensor =
-        let x = hidden c p None ids
-        let zero = Op.constant (Constant.ofInt position.DType 0L)
-        let row = Op.dynamicSlice [| zero; position; zero |] [| x.Shape[0]; 1; x.Shape[2] |] x
-        head p (reshape [| x.Shape[0]; x.Shape[2] |] row)
+        headAt p position (hidden c p None ids)
+
+    /// Reads the beginning of texts: as `applyAt`, and what the blocks remember of it, with room for `room` places in all.
+    /// What stands right of the position is remembered too, until `decode` writes over it.
+    let prefill (c: GptConfig) (p: Gpt) (room: int) (position: Tensor) (ids: Tensor) : KvCache[] * Tensor =
+        checkIds c ids
+        if room < ids.Shape[1] || room > c.Context then
+            Shape.fail
+                "gpt"
+                $"there must be room for the ids, and at most for the context, {c.Context}, not {room}"
+                ""
+                [ ids ]
+        let embedded = Embedding.apply p.Wte ids + slice 0 0 ids.Shape[1] p.Wpe.Weight
+        let caches, x = remembering c p (fun _ -> KvCache.start c.Heads room) embedded
+        caches, headAt p position x
+
+    /// Reads on: the ids `[B; T]` stand at `place` (an integer scalar) and after it, and the caches hold what stands before.
+    /// The caches with them, and the logits of the token that follows the last, `[B; vocab]`. Compile it with
+    /// `jitDonate`, so that the caches change where they are.
+    let decode (c: GptConfig) (p: Gpt) (caches: KvCache[]) (place: Tensor) (ids: Tensor) : KvCache[] * Tensor =
+        checkIds c ids
+        let length = ids.Shape[1]
+        let places = Op.dynamicSlice [| place; zerosLike place |] [| length; c.Embd |] p.Wpe.Weight
+        let attend n = KvCache.extend c.Heads caches[n] place
+        let caches, x = remembering c p attend (Embedding.apply p.Wte ids + places)
+        caches, head p (select 1 -1 x)
 
     /// The mean cross-entropy of predicting targets `[B; T]` from ids `[B; T]`: a scalar.
     let loss (c: GptConfig) (p: Gpt) (dropoutKey: Tensor option) (ids: Tensor) (targets: Tensor) : Tensor =
