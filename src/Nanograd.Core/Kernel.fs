@@ -222,10 +222,23 @@ type Update =
       Shape: int[]
       Box: int[] }
 
+/// A loop over rows, and nests of columns over the same elements that read what it reads or writes, where it reads or writes it. A band
+/// of a few rows goes through all of them while it is in cache.
+[<NoComparison>]
+type SummedRows =
+    {
+        /// Over [rows, columns], as each of the sums.
+        Rows: Loop
+        Sums: Loop[]
+        /// What Rows writes and only Sums read: no more of it than a band ever exists.
+        Passing: int[]
+    }
+
 /// A program's unit of work.
 [<RequireQualifiedAccess; NoComparison>]
 type Kernel =
     | Loop of Loop
+    | Summed of SummedRows
     | Product of Product
     | Lines of Lines
     | Fold of FoldWindows
@@ -297,6 +310,11 @@ module Kernel =
     let touches (k: Kernel) : struct (int[] * int[]) =
         match k with
         | Kernel.Loop l -> struct (having Access.Read l, having Access.Write l)
+        | Kernel.Summed s ->
+            let all access =
+                s.Sums |> Array.collect (having access) |> Array.append (having access s.Rows) |> Array.distinct
+            let inside = having Access.Write s.Rows
+            struct (Array.except inside (all Access.Read), Array.except s.Passing (all Access.Write))
         | Kernel.Product p ->
             let reads, writes =
                 match p.Epilogue with
@@ -334,6 +352,7 @@ module Kernel =
         | Kernel.Scatter _
         | Kernel.Update _
         | Kernel.Loop _
+        | Kernel.Summed _
         | Kernel.Product _
         | Kernel.Lines _
         | Kernel.Fold _
@@ -347,6 +366,7 @@ module Kernel =
     let rec mayFail (k: Kernel) =
         match k with
         | Kernel.Loop l -> l.Checks.Length > 0
+        | Kernel.Summed s -> s.Rows.Checks.Length > 0
         | Kernel.Check _ -> true
         | Kernel.Repeat r -> Array.exists mayFail r.Body.Kernels
         | Kernel.Product _
@@ -426,6 +446,9 @@ module Kernel =
     let rec show (k: Kernel) =
         match k with
         | Kernel.Loop l -> showLoop l
+        | Kernel.Summed s ->
+            let sums = s.Sums |> Array.map (fun l -> $"  and, band by band, {showLoop l}")
+            showLoop s.Rows + String.Join("", sums)
         | Kernel.Product p ->
             let size (t: int[][]) = Shape.show (t |> Array.map Array.length)
             let epilogue =

@@ -153,6 +153,10 @@ module KernelEvaluator =
         for kernel in plan.Kernels do
             match kernel with
             | Kernel.Loop l -> loop l None buffers
+            | Kernel.Summed s ->
+                loop s.Rows None buffers
+                for l in s.Sums do
+                    loop l None buffers
             | Kernel.Product p ->
                 buffers[p.Result] <- product p buffers
                 match p.Epilogue with

@@ -116,6 +116,7 @@ module internal KernelNames =
             | Place.Temporary -> false
         match k with
         | Kernel.Loop l -> loop isResult l
+        | Kernel.Summed s -> $"{loop isResult s.Rows} and {s.Sums.Length} x down columns"
         | Kernel.Product p -> product p
         | Kernel.Repeat r -> $"{r.Length} x {r.Label}"
         | Kernel.Lines l -> $"{LineWork.name l.Work} {Shape.show [| l.Outer; l.Length; l.Inner |]}"
@@ -145,6 +146,7 @@ module internal KernelNames =
         | Kernel.Loop l when (reductions l.Nest).Length > 0 -> KernelFamily.Rows
         | Kernel.Loop l when (functions l.Nest).Length = 0 -> KernelFamily.Copy
         | Kernel.Loop _ -> KernelFamily.Elementwise
+        | Kernel.Summed _ -> KernelFamily.Rows
         | Kernel.Attention _
         | Kernel.AttentionGradient _
         | Kernel.Product _ -> KernelFamily.Product

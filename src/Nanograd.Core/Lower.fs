@@ -238,7 +238,7 @@ module Lower =
                 finished planner schedule.Stored t members isKept (OwnKernels.add planner bodyOf)
         let results = outputs |> Array.mapi (fun i o -> result planner o i)
         { Buffers = planner.Buffers.ToArray()
-          Kernels = checksFirst (planner.Kernels.ToArray())
+          Kernels = planner.Kernels.ToArray() |> Summing.join results |> checksFirst
           Results = results }
 
     /// The plan that computes `outputs` from `inputs` (variables), to the last bit as the interpreter does.

@@ -182,6 +182,7 @@ module internal ProgramReport =
     let rec operations (k: Kernel) : int64 =
         match k with
         | Kernel.Loop l -> loopOperations l
+        | Kernel.Summed s -> loopOperations s.Rows + Array.sumBy loopOperations s.Sums
         | Kernel.Product p ->
             2L * product (Seq.append (p.ResultOffsets |> Seq.map Array.length) [ p.LeftOffsets[2].Length ])
             + finishing p loopOperations
@@ -220,6 +221,7 @@ module internal ProgramReport =
     let rec isDouble (k: Kernel) : bool =
         match k with
         | Kernel.Loop l -> l.Nest.Values |> Array.exists (fun v -> v.DType = DType.F64)
+        | Kernel.Summed s -> isDouble (Kernel.Loop s.Rows)
         | Kernel.Product p -> p.DType = DType.F64
         | Kernel.Lines l -> l.DType = DType.F64
         | Kernel.Fold f -> f.DType = DType.F64
@@ -235,6 +237,7 @@ module internal ProgramReport =
     let kind (k: Kernel) : string =
         match k with
         | Kernel.Loop _ -> "loop"
+        | Kernel.Summed _ -> "loop with sums"
         | Kernel.Product _ -> "product"
         | Kernel.Lines _ -> "lines"
         | Kernel.Fold _ -> "fold"
@@ -249,6 +252,7 @@ module internal ProgramReport =
     let private label (k: Kernel) =
         match k with
         | Kernel.Loop l -> l.Label
+        | Kernel.Summed s -> $"{s.Rows.Label}, then {s.Sums.Length} x down columns"
         | Kernel.Product p ->
             match p.Epilogue with
             | ValueSome l -> $"{p.Label}, then {l.Label}"

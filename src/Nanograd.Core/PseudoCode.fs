@@ -379,6 +379,12 @@ module internal PseudoCode =
         let list (buffers: int[]) = String.Join(", ", buffers |> Array.map nameOf)
         match kernel with
         | Kernel.Loop l -> ofLoop nameOf lengthOf l
+        | Kernel.Summed s ->
+            let sums =
+                s.Sums
+                |> Array.map (fun l ->
+                    "# and with each band of rows, while it is in cache:\n" + ofLoop nameOf lengthOf l)
+            ofLoop nameOf lengthOf s.Rows + String.Join("", sums)
         | Kernel.Product p ->
             let rest =
                 match p.Epilogue with

@@ -199,6 +199,7 @@ let ``every loop nest of a plan obeys the rules of the kernel language`` (p: Wil
             match Kernel.check l.Nest with
             | [] -> ()
             | wrong -> failwith (String.Join("; ", wrong) + "\n" + Kernel.show kernel)
+        | Kernel.Summed s -> Array.iter (Kernel.Loop >> check) (Array.append [| s.Rows |] s.Sums)
         | Kernel.Repeat r -> Array.iter check r.Body.Kernels
         | Kernel.Product _
         | Kernel.Lines _

@@ -328,6 +328,42 @@ let ``costly functions of rows of any length`` () =
         | 4 -> [| grad (fun x -> sum (softmax -1 x * w)) x |]
         | _ -> [| sumOver [ 1 ] (exp (tanh x)); amax [ 1 ] (sin x) |])
 
+/// Long columns are added up while the rows are in cache.
+[<Test>]
+let ``sums down columns beside the rows`` () =
+    holds "summed rows" 24 (fun s ->
+        let dtype = s.OneOf [| DType.F32; DType.F32; DType.F64; DType.I32 |]
+        let rows, length = s.Between(1024, 1400), s.OneOf [| 256; s.Between(256, 300); 320 |]
+        let x = s.Operand(dtype, [| rows; length |])
+        let x = if Form.isView x then x + x else x
+        let w = s.Value(dtype, [| length |])
+        let center (x: Tensor) = x - sumKeep [ 1 ] x
+        match s.Between(0, 5) with
+        | 0 -> (let d = x * w in [| d * d; sumOver [ 0 ] d |])
+        | 1 -> (let d = abs (x * w) in [| sumOver [ 0 ] d; sumOver [ 0 ] (d * x); d + w |])
+        | 2 -> (let d = center x in [| d * w; sumOver [ 0 ] (d * x); amax [ 0 ] x |])
+        | 3 -> (let d = center x in [| sumOver [ 0 ] d |])
+        | 4 -> (let m = sumOver [ 1 ] x in [| m; center x; sumOver [ 0 ] (x * Op.reshape [| rows; 1 |] m) |])
+        | _ ->
+            let more = s.Value(dtype, [| rows; length |])
+            [| x + more; sumOver [ 0 ] (x * more); sumOver [ 0 ] more; sumOver [ 1 ] (x * w) |])
+
+[<Test>]
+let ``gradients of a layer norm are one kernel`` () =
+    let x, w, b, dy =
+        Op.input "x" DType.F32 [| 2048; 256 |],
+        Op.input "w" DType.F32 [| 256 |],
+        Op.input "b" DType.F32 [| 256 |],
+        Op.input "dy" DType.F32 [| 2048; 256 |]
+    let normed (x: Tensor, w: Tensor, b: Tensor) =
+        let d = x - meanKeep [ 1 ] x
+        d * rsqrt (meanKeep [ 1 ] (d * d) + 1e-5) * w + b
+    let gx, gw, gb = grad (fun p -> sum (normed p * dy)) (x, w, b)
+    let plan = Lower.plan [| x; w; b; dy |] (Rewrite.simplify [| gx; gw; gb |])
+    match plan.Kernels with
+    | [| Kernel.Summed s |] -> Assert.That(s.Sums.Length, Is.EqualTo 2)
+    | others -> failwith (String.Join("\n", others |> Array.map Kernel.show))
+
 [<Test>]
 let ``what is updated stays where it is when nobody else needs it`` () =
     let cache, row, at =

@@ -187,6 +187,7 @@ let rec private products (isInside: bool) (p: Nanograd.Plan) : int =
         | Kernel.Product _ -> if isInside then 1 else 0
         | Kernel.Repeat r -> products true r.Body
         | Kernel.Loop _
+        | Kernel.Summed _
         | Kernel.Lines _
         | Kernel.Fold _
         | Kernel.Check _

@@ -59,14 +59,19 @@ type internal NestOnBuffers(loop: Loop, buffers: nativeint[], note: nativeint) =
     /// Results of more bytes than that are not found in the caches by whoever reads them next.
     static member val StreamsFrom = 16L <<< 20 with get, set
 
-    /// Should whole vectors be stored past the cache? Only where rows start at multiples of 64 bytes if the first one does, and for one
-    /// result: three at once took a quarter longer than through the cache.
-    member n.MayStream =
+    /// The code that stores a result past the cache, or none; results in some buffers stay in the cache in any case. Only where rows start
+    /// at multiples of 64 bytes if the first one does, and for one result: three at once took a quarter longer than through the cache.
+    member n.Streaming(cached: int[]) : NestCode =
+        let streamed = streamed |> Array.filter (fun a -> not (Array.contains loop.Operands[a].Buffer cached))
         let aligned a =
             let strides, last = loop.Operands[a].Form.Strides, axes - 1
             Array.forall (fun d -> d = last || int64 strides[d] * sizes[a] % 64L = 0L) [| 0..last |]
         let bytes = streamed |> Array.sumBy (fun a -> outer * rows * n.Length * sizes[a])
-        streamed.Length = 1 && code.Lanes > 1 && bytes >= NestOnBuffers.StreamsFrom && Array.forall aligned streamed
+        let isLarge = bytes >= NestOnBuffers.StreamsFrom
+        if streamed.Length = 1 && code.Lanes > 1 && isLarge && aligned streamed[0] then
+            code.Stream streamed[0]
+        else
+            null
 
     /// Do these results of a placed frame start at multiples of 64 bytes?
     member _.IsAligned(frame: nativeptr<int64>) =
@@ -130,7 +135,7 @@ type internal RowsJob(nest: NestOnBuffers) =
     let cutInner = code.Divisible && outer * rows < 4L * int64 wanted && length >= 256L
     let units = if cutInner then (length + 63L) / 64L else outer * rows
     let parts = int (min units (if wanted = 1 then 1L else int64 (wanted * (if cutInner || units < 64L then 1 else 4))))
-    let stream = if nest.MayStream then code.Stream.Value else null
+    let stream = nest.Streaming [||]
 
     let call (frame: nativeptr<int64>) =
         let chosen = if isNull stream || not (nest.IsAligned frame) then code.Code else stream
@@ -225,7 +230,7 @@ type internal CrossingJob(crossing: Crossing, buffers: nativeint[], note: native
     let parts = min tiles (if nest.Threads = 1 then 1L else 4L * int64 nest.Threads)
     let scratch = (code.Scratch tile + 63L) / 64L * 64L
     let room = tile * tile * 8L
-    let stream = if nest.MayStream then code.Stream.Value else null
+    let stream = nest.Streaming [||]
     let arguments = crossing.Loop.Nest.Arguments.Length
     let sizes = crossing.Loop.Nest.Arguments |> Array.map (fun a -> int64 (DType.size a.DType))
     let strideOf a = int64 crossing.Loop.Operands[a].Form.Strides[axes - 1] * sizes[a]

@@ -12,11 +12,13 @@ type internal CompiledNest =
     {
         /// Rows: some rows from end to end. Columns: the sums of the rows of one block.
         Code: NestCode
-        /// Rows, where results are larger than the caches: they go past them. The addresses written to must be multiples of 64.
-        Stream: Lazy<NestCode>
+        /// Rows, where a result is larger than the caches: that argument goes past them, to addresses that must be multiples of 64.
+        Stream: int -> NestCode
         /// Rows that only fold: one part of a row, and what is left to do when all parts are done.
         Part: Lazy<NestCode>
         Close: Lazy<NestCode>
+        /// Columns: some more rows of the block.
+        More: Lazy<NestCode>
         /// Columns: takes sums into others, and stores them.
         Merge: NestCode
         Finish: NestCode
@@ -80,9 +82,9 @@ module internal NestCompiler =
             match Vectors.laneSize (elementCode n passes) with
             | ValueSome lane -> VectorTarget(width, lane)
             | ValueNone -> ScalarTarget()
-        let emitted (streams: bool) (emit: NestEmitter -> unit) =
+        let emitted (streamed: int) (emit: NestEmitter -> unit) =
             let m = DynamicMethod("nest", typeof<Void>, [| typeof<nativeint> |], typeof<Runtime>.Module, true)
-            emit (NestEmitter(n, passes, m.GetILGenerator(), target, streams))
+            emit (NestEmitter(n, passes, m.GetILGenerator(), target, streamed))
             m.CreateDelegate<NestCode>()
         Interlocked.Increment &compiled |> ignore
         let reductions =
@@ -96,13 +98,15 @@ module internal NestCompiler =
         let scratch (length: int64) =
             let blocks = (length + 4095L) / 4096L
             64L + 512L * int64 reductions + 64L * blocks * int64 reductions + 8L * (length + 32L) * int64 saved + 256L
+        let streams = ConcurrentDictionary<int, NestCode>()
         let isRows = n.Kind = NestKind.Rows
-        { Code = emitted false (if isRows then _.Rows(RowsRole.Whole) else _.Columns())
-          Stream = lazy (emitted true _.Rows(RowsRole.Whole))
-          Part = lazy (emitted false _.Rows(RowsRole.Part))
-          Close = lazy (emitted false _.Rows(RowsRole.Close))
-          Merge = if isRows then null else emitted false _.Merge()
-          Finish = if isRows then null else emitted false _.Finish()
+        { Code = emitted -1 (if isRows then _.Rows(RowsRole.Whole) else _.Columns(true))
+          Stream = fun argument -> streams.GetOrAdd(argument, (fun a -> emitted a _.Rows(RowsRole.Whole)))
+          Part = lazy (emitted -1 _.Rows(RowsRole.Part))
+          More = lazy (emitted -1 _.Columns(false))
+          Close = lazy (emitted -1 _.Rows(RowsRole.Close))
+          Merge = if isRows then null else emitted -1 _.Merge()
+          Finish = if isRows then null else emitted -1 _.Finish()
           Lanes = target.Lanes
           Scratch = scratch
           Divisible = isRows && reductions = 0 && saved = 0

@@ -11,10 +11,10 @@ type internal RowsRole =
     | Part
     | Close
 
-/// Emits one nest: straight-line sections inside loops over rows, blocks and elements. `streams`: whole vectors are stored past the
-/// cache, at addresses that are aligned to them.
+/// Emits one nest: straight-line sections inside loops over rows, blocks and elements. Whole vectors of the argument `streamed` are
+/// stored past the cache, at addresses that are aligned to them; -1 if there is none.
 [<Sealed>]
-type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Target, streams: bool) =
+type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Target, streamed: int) =
     let w = NestWords(n, il, target)
     let folds = NestFolds(w, il, target)
     let arguments = n.Arguments.Length
@@ -102,7 +102,7 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
             pushPlace pointers[a] a
             asPointer ()
             push ()
-            if streams && DType.size d > 1 then v.Stream(il, d) else w.ToMemory(v, d)
+            if a = streamed && DType.size d > 1 then v.Stream(il, d) else w.ToMemory(v, d)
         | Some v, _, _ -> // by way of scratch memory
             ldloc scratch
             asPointer ()
@@ -550,11 +550,11 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
                 increment pointers[a] (fun () -> word (Frame.rowStrides arguments + a))
             increment rows (fun () -> ldc -1L)
         loop (fun () -> ldc 0L) (fun () -> ldloc rows) body
-        if streams then il.Emit(OpCodes.Call, Methods.find typeof<Widths> "StreamsEnd" typeof<int> [||])
+        if streamed >= 0 then il.Emit(OpCodes.Call, Methods.find typeof<Widths> "StreamsEnd" typeof<int> [||])
         il.Emit OpCodes.Ret
 
-    /// Columns: rows one after the other, each added to the sums of its block, which stay in the cache.
-    member _.Columns() =
+    /// Columns: rows one after the other, each added to the sums of its block, which stay in the cache. `fresh`: the first ones.
+    member _.Columns(fresh: bool) =
         prologue ()
         let rows = int64Local ()
         let sums = sumsFrom Frame.sums
@@ -563,11 +563,12 @@ type internal NestEmitter(n: Nest, passes: Passes, il: ILGenerator, target: Targ
         let perVector (body: int -> DType -> Reduction -> unit) =
             reductions |> Array.iteri (fun k (struct (v, r, _)) -> body k (wide n.Values[v].DType) r)
         let sumType (v: int) = target.TypeOf(wide n.Values[v].DType)
-        overSums (fun () ->
-            perVector (fun k d r ->
-                pushSum sums[k] d
-                NestFolds.Identity(il, target, r, d)
-                target.Store(il, d)))
+        if fresh then
+            overSums (fun () ->
+                perVector (fun k d r ->
+                    pushSum sums[k] d
+                    NestFolds.Identity(il, target, r, d)
+                    target.Store(il, d)))
         let struct (code, at) = Micro.build n (reachElement 0) (reductions |> Array.map (fun struct (_, _, x) -> x))
         let first = Array.copy pointers
         let step a = word (Frame.rowStrides arguments + a)

@@ -121,6 +121,13 @@ type internal Lease(plan: Plan, memory: MemoryPlan, homes: MovingHomes) =
                     Action(fun () ->
                         run.Invoke()
                         raiseNoted l.Checks)
+            | Kernel.Summed s ->
+                let job = SummedRowsJob(s, buffers, note)
+                let run () =
+                    Threads.Run(job, job.Parts)
+                    job.Complete()
+                    raiseNoted s.Rows.Checks
+                Action run
             | Kernel.Product p ->
                 let job = ProductJob(p, buffers, note)
                 Action(fun () -> job.Run())
