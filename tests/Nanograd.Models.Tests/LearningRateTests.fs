@@ -107,6 +107,11 @@ let ``a plateau lowers the rate only when patience is over`` () =
 [<Test>]
 let ``impossible schedules are refused`` () =
     raises<ArgumentException> [ "step size"; "at least 1" ] (fun () -> Schedulers.step 0.1 0L 0.5 |> ignore)
+    raises<ArgumentException> [ "The rate must be at least 0, not -0.1." ] (fun () ->
+        Schedulers.step -0.1 3L 0.5 |> ignore)
+    raises<ArgumentException> [ "The rate must be at least 0, not NaN." ] (fun () ->
+        Warmup.nanoGpt nan 0.0 10L 100L |> ignore)
+    raises<ArgumentException> [ "Gamma" ] (fun () -> Schedulers.exponential 0.1 -0.5 |> ignore)
     raises<ArgumentException> [ "first factor"; "between 0 and 1" ] (fun () ->
         Schedulers.linear 0.1 2.0 1.0 5L |> ignore)
     raises<ArgumentException> [ "2 milestones need 3 schedules, not 1" ] (fun () ->

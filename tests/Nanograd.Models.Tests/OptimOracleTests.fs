@@ -143,13 +143,13 @@ let private optimizerOf (name: string) (o: Options) : float * Optimizer =
     | "Adafactor" -> 0.0, Optim.adafactor (adafactorOptions o)
     | other -> failwith $"the optimizer {other} is not supported"
 
-let private objective (file: JsonElement) (problem: string) : Tensor -> Tensor =
+let private objective (dtype: DType) (file: JsonElement) (problem: string) : Tensor -> Tensor =
     match problem with
     | "quadratic" ->
         let p = file.GetProperty("problem").GetProperty "quadratic"
         let n = p.GetProperty("b").GetArrayLength()
-        let q = ofArray DType.F64 [| n; n |] (numbers (p.GetProperty "Q"))
-        let b = ofArray DType.F64 [| n |] (numbers (p.GetProperty "b"))
+        let q = cast dtype (ofArray DType.F64 [| n; n |] (numbers (p.GetProperty "Q")))
+        let b = cast dtype (ofArray DType.F64 [| n |] (numbers (p.GetProperty "b")))
         fun x -> sum (x * matmul q x) * 0.5 - sum (b * x)
     | "rosenbrock" ->
         fun x ->
@@ -168,19 +168,26 @@ let private deviation (expected: float[][]) (actual: float[][]) =
     |> Array.max
 
 /// The points that an optimizer visits from x, all steps by one compiled program.
-let private walk (o: Optimizer) (rate: float) (f: Tensor -> Tensor) (start: float[]) (steps: int) : float[][] =
+let private walk
+    (dtype: DType)
+    (o: Optimizer)
+    (rate: float)
+    (f: Tensor -> Tensor)
+    (start: float[])
+    (steps: int)
+    : float[][] =
     let step =
         jit (fun (x: Tensor, state: OptimizerState, n, rate) ->
             Optim.update o (UpdateContext.Of(n, rate)) (grad f x) state x)
-    let mutable x = ofArray DType.F64 [| start.Length |] start
+    let mutable x = ofArray DType.F64 [| start.Length |] start |> cast dtype |> eval
     let mutable state = eval (Optim.init o x)
     [| for i in 0 .. steps - 1 do
-           let nextX, nextState = step (x, state, i32 [] [ i ], f64 [] [ rate ])
+           let nextX, nextState = step (x, state, i32 [] [ i ], cast dtype (f64 [] [ rate ]))
            x <- nextX
            state <- nextState
            floats x |]
 
-let private walkLbfgs (o: Options) (f: Tensor -> Tensor) (start: float[]) (steps: int) : float[][] =
+let private walkLbfgs (dtype: DType) (o: Options) (f: Tensor -> Tensor) (start: float[]) (steps: int) : float[][] =
     let iterations = int (o.Whole("max_iter", 20L))
     let options =
         { Rate = o.Number("lr", 1.0)
@@ -192,44 +199,55 @@ let private walkLbfgs (o: Options) (f: Tensor -> Tensor) (start: float[]) (steps
           StrongWolfe = o.Text("line_search_fn", "") = "strong_wolfe" }
     o.Done()
     let evaluate = jit (fun (x: Tensor) -> valueAndGrad f x)
-    let mutable x, state = ofArray DType.F64 [| start.Length |] start, Lbfgs.start
+    let mutable x, state = ofArray DType.F64 [| start.Length |] start |> cast dtype |> eval, Lbfgs.start
     [| for _ in 1..steps do
            let _, nextX, next = Lbfgs.step options evaluate state x
            x <- nextX
            state <- next
            floats x |]
 
-[<Test>]
-let ``every optimizer walks the reference trajectories in f64`` () =
+/// Every run of every file in one type; a run that differs by more than the tolerance fails.
+let private walkAll (dtype: DType) (tolerance: float) (isMeant: string -> string -> bool) =
     let found = List()
     let failures = List()
     for path, file in oracleFiles "optim.json" do
-        for run in (file.GetProperty "runs").EnumerateArray() do
-            let problem, name =
-                string (run.GetProperty("problem").GetString()), string (run.GetProperty("name").GetString())
-            let optimizer = string (run.GetProperty("optimizer").GetString())
+        let text (run: JsonElement) (key: string) = string (run.GetProperty(key).GetString())
+        let runs =
+            (file.GetProperty "runs").EnumerateArray()
+            |> Seq.filter (fun r -> isMeant (text r "optimizer") (text r "problem"))
+        for run in runs do
+            let text = text run
+            let problem, name = text "problem", text "name"
             let what = $"{name} on {problem} in {path}"
             try
                 let expected = [| for e in (run.GetProperty "x_after_step").EnumerateArray() -> numbers e |]
                 let start = numbers (file.GetProperty("problem").GetProperty(problem).GetProperty "x0")
-                let f, options = objective file problem, Options.Of(name, run.GetProperty "options")
+                let f, options = objective dtype file problem, Options.Of(name, run.GetProperty "options")
                 let actual =
-                    if optimizer = "LBFGS" then
-                        walkLbfgs options f start expected.Length
+                    if text "optimizer" = "LBFGS" then
+                        walkLbfgs dtype options f start expected.Length
                     else
-                        let rate, o = optimizerOf optimizer options
+                        let rate, o = optimizerOf (text "optimizer") options
                         let rate = options.Number("lr", rate)
                         options.Done()
-                        walk o rate f start expected.Length
+                        walk dtype o rate f start expected.Length
                 let d = deviation expected actual
                 found.Add((d, what))
-                if not (d <= 1e-9) then failures.Add $"{what}: {d}"
+                if not (d <= tolerance) then failures.Add $"{what}: {d}"
             with e ->
                 failures.Add $"{what}: {e.Message}"
     if found.Count > 0 then
         let d, what = Seq.max found
         TestContext.Out.WriteLine $"{found.Count} runs, the largest deviation is {d} ({what})"
     Assert.That(failures, Is.Empty, String.Join("\n", failures))
+
+[<Test>]
+let ``every optimizer walks the reference trajectories in f64`` () = walkAll DType.F64 1e-9 (fun _ _ -> true)
+
+[<Test>]
+let ``every optimizer walks the reference trajectories in f32`` () =
+    // In Rosenbrock's valley L-BFGS decides by differences that f32 rounds away: PyTorch's own f32 run is a seventh off.
+    walkAll DType.F32 1e-4 (fun optimizer problem -> (optimizer, problem) <> ("LBFGS", "rosenbrock"))
 
 [<Test>]
 let ``clipping by norms is PyTorch's`` () =

@@ -318,6 +318,57 @@ let ``L-BFGS finds the bottom of Rosenbrock's valley`` () =
     Assert.That(again, Is.LessThan 1e-10)
 
 [<Test>]
+let ``every optimizer trains`` () =
+    let x = Random.normalOf DType.F64 (Random.key 1L) [| 32; 3 |] |> eval
+    let y = eval (matmul x (f64 [ 3; 2 ] [ 1.0; -1.0; 0.5; 2.0; -2.0; 0.0 ]) + f64 [ 2 ] [ 0.3; -0.7 ])
+    let loss (p: Net) = mean (square (matmul x (transpose p.Weight) + p.Bias - y))
+    let muon = Transform.groups [ Choose.matrices, Optim.muon Optim.muonDefaults ] (Optim.adam Optim.adamDefaults)
+    let before = item (loss net)
+    let optimizers =
+        [ "sgd", 0.1, Optim.sgd { Optim.sgdDefaults with Momentum = 0.9 }
+          "adam", 0.1, Optim.adam Optim.adamDefaults
+          "adamW", 0.1, Optim.adamW Optim.adamWDefaults
+          "adamax", 0.1, Optim.adamax Optim.momentDefaults
+          "nadam", 0.1, Optim.nadam Optim.nadamDefaults
+          "radam", 0.1, Optim.radam Optim.momentDefaults
+          "adagrad", 0.5, Optim.adagrad Optim.adagradDefaults
+          "adadelta", 10.0, Optim.adadelta Optim.adadeltaDefaults
+          "rmsProp", 0.05, Optim.rmsProp Optim.rmsPropDefaults
+          "rprop", 0.05, Optim.rprop Optim.rpropDefaults
+          "asgd", 0.1, Optim.asgd Optim.asgdDefaults
+          "adafactor", 0.1, Optim.adafactor { Optim.adafactorDefaults with RelativeStep = false }
+          "lion", 0.05, Optim.lion Optim.lionDefaults
+          "lamb", 0.1, Optim.lamb Optim.lambDefaults
+          "muon", 0.05, muon
+          "sam", 0.1, Optim.sgd Optim.sgdDefaults ]
+    let slow =
+        [ for name, rate, o in optimizers do
+              let gradient p = if name = "sam" then snd (Sam.valueAndGrad 0.05 loss p) else grad loss p
+              let after = item (loss (fst (run o rate 300 gradient net)))
+              if not (after < 0.1 * before) then $"{name}: {after} of {before}" ]
+    Assert.That(slow, Is.Empty)
+
+[<Test>]
+let ``Sophia trains, with a new Hessian every few steps`` () =
+    let x = Random.normalOf DType.F64 (Random.key 1L) [| 64; 3 |] |> eval
+    let classes = eval (cast DType.I64 (gt (sumOver [ 1 ] x) (zerosOf DType.F64 [| 64 |])))
+    let logits (p: Net) = matmul x (transpose p.Weight) + p.Bias
+    let loss p = Loss.crossEntropy (logits p) classes
+    let options = { Optim.sophiaDefaults with Every = 5L; WeightDecay = 0.0 }
+    let o = Optim.sophia options
+    let step = jit (fun (p, s, n) -> Optim.update o (UpdateContext.Of(n, f64 [] [ 0.05 ])) (grad loss p) s p)
+    let observe =
+        jit (fun (p, s, n) -> Sophia.observe options o (Sophia.estimate (Random.foldIn (Random.key 2L) n) logits p) s)
+    let mutable p, s = net, eval (Optim.init o net)
+    for i in 0..99 do
+        let n = i32 [] [ i ]
+        if Sophia.isDue options (int64 i) then s <- observe (p, s, n)
+        let later, next = step (p, s, n)
+        p <- later
+        s <- next
+    Assert.That(item (loss p), Is.LessThan(0.2 * item (loss net)))
+
+[<Test>]
 let ``16-bit parameters stay 16-bit, their moments are f32`` () =
     let p = [| cast DType.BF16 (f32 [ 2 ] [ 1.0; 2.0 ]) |> eval |]
     let o = Optim.adamW Optim.adamWDefaults
@@ -367,3 +418,18 @@ let ``impossible options are refused`` () =
     raises<ArgumentException> [ "not Sophia" ] (fun () ->
         let o = Optim.sgd Optim.sgdDefaults
         Sophia.observe Optim.sophiaDefaults o net (Optim.init o net) |> ignore)
+
+[<Test>]
+let ``ASGD's rate is that of the update before, as PyTorch's`` () =
+    let rates = [ 0.1; 0.05; 0.2 ]
+    let o = Optim.asgd { Optim.asgdDefaults with Lambda = 0.1 }
+    let mutable p, s = net, Optim.init o net
+    for i, rate in List.indexed rates do
+        let later, next = Optim.update o (context i rate) gradients s p |> eval
+        p <- later
+        s <- next
+    let etas =
+        float (float32 rates[0])
+        :: [ for i in 0..1 -> float (float32 (rates[i] / Math.Pow(1.0 + 0.1 * rates[i] * float (i + 1), 0.75))) ]
+    let move g p eta = p * (1.0 - 0.1 * eta) - eta * g
+    assertClose 1e-13 "asgd" (Array.map2 (fun p g -> List.fold (move g) p etas) (all net) (all gradients)) (all p)

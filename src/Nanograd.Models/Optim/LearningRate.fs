@@ -90,7 +90,9 @@ module LearningRate =
     let step = LearningRate.Step
 
     /// Always the same.
-    let constant (rate: float) : LearningRate = LearningRate.Number rate
+    let constant (rate: float) : LearningRate =
+        if not (rate >= 0.0) then raise (ArgumentException $"The rate must be at least 0, not {rate}.")
+        LearningRate.Number rate
 
     /// `yes` where a < b, else `no`.
     let ifLess (a: LearningRate) (b: LearningRate) yes no : LearningRate = LearningRate.IfLess(a, b, yes, no)

@@ -125,18 +125,21 @@ module Moments =
 
     /// ASGD (Polyak and Juditsky 1992): eta_t = rate / (1 + lambda rate t)^alpha, the step is eta (g + lambda p), and the slot
     /// `ax` averages the parameters from step T0 on. Its steps are whole: the rate is in them. As in PyTorch, eta and the
-    /// weight of the average are f32.
+    /// weight of the average are f32, and eta is computed after each update for the next one.
     let asgd (options: AsgdOptions) : Optimizer =
         Optimizer.atLeast "Lambda" 0.0 options.Lambda
         let single (p: Tensor) (x: Tensor) = cast p.DType (cast DType.F32 x)
-        Optimizer.each [ "ax", zeros ] (fun context p g state ->
+        let unknown (_: Tensor) = Some(zerosOf DType.F32 [||])
+        Optimizer.each [ "ax", zeros; "eta", unknown ] (fun context p g state ->
             let t, rate = cast DType.F64 context.Step, cast DType.F64 context.Rate
-            let eta = single p (rate / (t * rate * options.Lambda + 1.0) ** options.Alpha)
+            let isFirst = eq context.Step (zerosLike context.Step)
+            let eta = cast p.DType (where isFirst (cast DType.F32 rate) state[1])
+            let next = rate / ((t + 1.0) * rate * options.Lambda + 1.0) ** options.Alpha
             let weight = single p (1.0 / clampMin 1.0 (t - options.T0))
             let step = (g + p * options.Lambda) * eta
             let moved = p - step
             let averaged = state[0] + (moved - state[0]) * weight
-            step, [| where (eq weight (onesLike weight)) moved averaged |])
+            step, [| where (eq weight (onesLike weight)) moved averaged; cast DType.F32 next |])
 
     /// Lion (Chen et al. 2023): the step is the sign of beta1 m + (1 - beta1) g, and m = beta2 m + (1 - beta2) g.
     let lion (beta1: float) (beta2: float) : Optimizer =

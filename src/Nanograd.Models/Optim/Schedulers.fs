@@ -59,12 +59,15 @@ module Schedulers =
         if not (value >= 0.0 && value <= 1.0) then
             raise (ArgumentException $"{what} must be between 0 and 1, not {value}.")
 
+    /// A rate, which cannot be negative, as a formula.
+    let internal rated (rate: float) : LearningRate = LearningRate.constant rate
+
     /// `x` where t is at most `bound`, else `y`.
     let internal upTo (bound: float) x y = LearningRate.ifLess (number bound) t y x
 
     /// LambdaLR: rate * factor(t). The factor is written with the operations of `LearningRate`: `fun t -> 1.0 / (1.0 + t)`;
     /// other functions go through `LearningRate.tabulate`.
-    let lambda (rate: float) (factor: LearningRate -> LearningRate) : LearningRate = rate * factor t
+    let lambda (rate: float) (factor: LearningRate -> LearningRate) : LearningRate = rated rate * factor t
 
     /// MultiplicativeLR: rate * factor(1) * ... * factor(t), for the first `steps` updates, then as the last of them.
     let multiplicative (rate: float) (steps: int) (factor: int -> float) : LearningRate =
@@ -74,20 +77,22 @@ module Schedulers =
     /// StepLR: rate * gamma^(floor(t / size)).
     let step (rate: float) (size: int64) (gamma: float) : LearningRate =
         least "The step size" 1.0 (float size)
-        rate * number gamma ** floor (t / float size)
+        least "Gamma" 0.0 gamma
+        rated rate * number gamma ** floor (t / float size)
 
     /// MultiStepLR: times gamma at each milestone.
     let multiStep (rate: float) (milestones: seq<int64>) (gamma: float) : LearningRate =
+        least "Gamma" 0.0 gamma
         let passed =
             milestones
             |> Seq.map (fun m -> LearningRate.ifLess t (number (float m)) (number 0.0) (number 1.0))
             |> Seq.fold (+) (number 0.0)
-        rate * number gamma ** passed
+        rated rate * number gamma ** passed
 
     /// ConstantLR: rate * factor in the first `count` updates, then rate. PyTorch's defaults: a third, 5.
     let constant (rate: float) (factor: float) (count: int64) : LearningRate =
         fraction "The factor" factor
-        LearningRate.ifLess t (number (float count)) (number (rate * factor)) (number rate)
+        LearningRate.ifLess t (number (float count)) (rated rate * factor) (rated rate)
 
     /// LinearLR: rate times a factor that goes from `first` to `last` in `count` updates. PyTorch's defaults: a third,
     /// 1, 5.
@@ -95,17 +100,22 @@ module Schedulers =
         fraction "The first factor" first
         fraction "The last factor" last
         least "The number of steps" 1.0 (float count)
-        rate * (first + (last - first) * LearningRate.atMost (float count) t / float count)
+        rated rate * (first + (last - first) * LearningRate.atMost (float count) t / float count)
 
     /// ExponentialLR: rate * gamma^t.
-    let exponential (rate: float) (gamma: float) : LearningRate = rate * number gamma ** t
+    let exponential (rate: float) (gamma: float) : LearningRate =
+        least "Gamma" 0.0 gamma
+        rated rate * number gamma ** t
 
     /// PolynomialLR: rate * (1 - t / count)^power, 0 after `count` updates. PyTorch's defaults: 5, 1.
     let polynomial (rate: float) (count: int64) (power: float) : LearningRate =
         least "The number of steps" 1.0 (float count)
-        rate * (1.0 - LearningRate.atMost (float count) t / float count) ** power
+        least "The power" 0.0 power
+        rated rate * (1.0 - LearningRate.atMost (float count) t / float count) ** power
 
     let private cosine (rate: float) (minimum: float) (phase: LearningRate) : LearningRate =
+        least "The rate" 0.0 rate
+        least "The least rate" 0.0 minimum
         minimum + (rate - minimum) * (1.0 + cos (Math.PI * phase)) / 2.0
 
     /// CosineAnnealingLR (Loshchilov and Hutter 2017, SGDR): minimum + (rate - minimum) (1 + cos(pi t / half)) / 2. After
@@ -158,6 +168,7 @@ module Schedulers =
     let oneCycle (options: OneCycleOptions) (maximum: float) (count: int64) : Cycle =
         least "The number of steps" 1.0 (float count)
         fraction "PctStart" options.PctStart
+        least "The largest rate" 0.0 maximum
         let first = maximum / options.DivFactor
         let last = first / options.FinalDivFactor
         let low, high = options.BaseMomentum, options.MaxMomentum
@@ -185,6 +196,8 @@ module Schedulers =
     /// CyclicLR (Smith 2017): up from `minimum` to `maximum` in StepSizeUp updates, down again in StepSizeDown, and so on;
     /// the momentum goes the other way.
     let cyclic (options: CyclicOptions) (minimum: float) (maximum: float) : Cycle =
+        least "The least rate" 0.0 minimum
+        least "The largest rate" minimum maximum
         least "StepSizeUp" 1.0 (float options.StepSizeUp)
         least "StepSizeDown" 1.0 (float options.StepSizeDown)
         let total = float options.StepSizeUp + float options.StepSizeDown

@@ -18,7 +18,7 @@ module Warmup =
     let private t = Schedulers.t
     let private number = Schedulers.number
     let private before (count: int64) yes no = LearningRate.ifLess t (number (float count)) yes no
-    let private rising (rate: float) (warmup: int64) = rate * t / float (max 1L warmup)
+    let private rising (rate: float) (warmup: int64) = Schedulers.rated rate * t / float (max 1L warmup)
 
     /// The share of the way from the end of the warm-up to `last`.
     let private progress (warmup: int64) (last: int64) = (t - float warmup) / float (max 1L (last - warmup))
@@ -31,7 +31,8 @@ module Warmup =
     /// nanoGPT's get_lr: linear warm-up to `rate` over `warmup` steps (never 0), a cosine to `minimum` at step `decay`, then
     /// `minimum`.
     let nanoGpt (rate: float) (minimum: float) (warmup: int64) (decay: int64) : LearningRate =
-        let rising = rate * (t + 1.0) / float (warmup + 1L)
+        Schedulers.least "The warm-up" 0.0 (float warmup)
+        let rising = Schedulers.rated rate * (t + 1.0) / float (warmup + 1L)
         let falling = minimum + 0.5 * (1.0 + cos (Math.PI * progress warmup decay)) * (rate - minimum)
         before warmup rising (Schedulers.upTo (float decay) falling (number minimum))
 
@@ -80,6 +81,7 @@ module Warmup =
         (decay: int64)
         : LearningRate =
         Schedulers.least "The warm-up" 0.0 (float warmup)
+        Schedulers.least "The rate" 0.0 rate
         Schedulers.least "The stable part" 0.0 (float stable)
         Schedulers.least "The decay" 1.0 (float decay)
         let s = LearningRate.atMost 1.0 ((t - float (warmup + stable)) / float decay)
