@@ -130,6 +130,8 @@ let ``norms agree where they mean the same`` () =
 [<Test>]
 let ``weight norm takes apart and puts together, spectral norm has norm 1`` () =
     let w = some 3L [| 5; 4; 3 |]
+    let names = StateDict.named {| Weight = WeightNorm.ofWeight (Some 0) w |} |> Array.map fst
+    Assert.That(names, Is.EqualTo<string[]> [| "weight_g"; "weight_v" |])
     for axis in [ Some 0; Some 1; None ] do
         same "whole" w (WeightNorm.weight axis (WeightNorm.ofWeight axis w))
     let state = SpectralNorm.init (Random.key 4L) 0 w |> wide |> SpectralNorm.iterate 200 1e-12 0 w
@@ -191,6 +193,8 @@ let ``bags as rows are bags by offsets, without what is padding`` () =
     let weights = some 2L [| 2; 3 |]
     let weighted = EmbeddingBag.apply BagMode.Sum None p None (Some weights) rows
     same "weighted" (einsum "bl,bld->bd" [ weights; take 0 rows p.Weight ]) weighted
+    raises<ShapeException> [ "offsets must begin with 0 and not decrease, up to the 3 ids" ] (fun () ->
+        EmbeddingBag.apply BagMode.Sum None p (Some(i32 [ 2 ] [ 0; 4 ])) None (i32 [ 3 ] [ 1; 2; 3 ]) |> ignore)
     raises<IndexException> [ "embeddingBag"; "index 9" ] (fun () ->
         EmbeddingBag.apply BagMode.Sum None p None None (i32 [ 1; 1 ] [ 9 ]) |> ignore)
 

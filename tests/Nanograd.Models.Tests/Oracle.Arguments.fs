@@ -34,6 +34,12 @@ type Arguments(attributes: JsonElement, inputs: string list, find: string -> Ten
         match property name with
         | Some v when v.ValueKind = JsonValueKind.String -> v.GetString()
         | _ -> otherwise
+    /// A number for each of n axes, given as a list or once.
+    member _.Floats(name: string, n: int, otherwise: float) : float[] =
+        match property name with
+        | Some v when v.ValueKind = JsonValueKind.Array -> [| for e in v.EnumerateArray() -> e.GetDouble() |]
+        | Some v -> Array.create n (v.GetDouble())
+        | None -> Array.create n otherwise
     /// One number or a list of them.
     member _.Ints(name: string, otherwise: int list) : int[] =
         match property name with

@@ -46,7 +46,7 @@ let private interpolateOp: Operation =
         if a.Has "size" then
             interpolate mode aligned (a.Spread("size", n, 1)) (x a)
         else
-            interpolateBy mode aligned (Array.create n (a.Float("scale_factor", 1.0))) (x a))
+            interpolateBy mode aligned (a.Floats("scale_factor", n, 1.0)) (x a))
 
 let private padOp: Operation =
     single (fun a ->

@@ -219,13 +219,9 @@ let private embeddingBag (a: Arguments) =
         | "max" -> BagMode.Max
         | _ -> BagMode.Mean
     let weights = first a [ "per_sample_weights"; "weights" ]
-    EmbeddingBag.apply
-        mode
-        (a.TryInt "padding_idx")
-        { Weight = a.Param "weight" }
-        (a.TryInput "offsets")
-        weights
-        (a.Input "ids")
+    let isWhole = a.Bool("include_last_offset", false)
+    let offsets = a.TryInput "offsets" |> Option.map (fun o -> if isWhole then slice 0 0 (o.Count - 1) o |> eval else o)
+    EmbeddingBag.apply mode (a.TryInt "padding_idx") { Weight = a.Param "weight" } offsets weights (a.Input "ids")
 
 let private named: Map<string, Operation> =
     Map

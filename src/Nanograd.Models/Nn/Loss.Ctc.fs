@@ -19,10 +19,11 @@ module CtcLosses =
                 match Known.integers lengths with
                 | Some known -> Array.fold max 0L known |> int
                 | None -> targets.Count
+            let lengths = cast DType.I64 lengths
             let starts = cumSum 0 lengths - lengths
             let places = unsqueeze 1 starts + arange DType.I64 longest
             let held = minimum places (scalarOf DType.I64 (float (max 0 (targets.Count - 1))))
-            if targets.Count = 0 then zerosOf DType.I64 [| lengths.Count; 0 |] else take 0 held targets
+            if longest = 0 then zerosOf DType.I64 [| lengths.Count; 0 |] else take 0 held targets
 
     /// Blanks around every label: `[N; S]` to `[N; 2S + 1]`.
     let private extended (blank: int) (labels: Tensor) : Tensor =
@@ -96,8 +97,8 @@ module CtcLosses =
             let targets = if single && targets.Rank = 1 then unsqueeze 0 targets else targets
             check targets inputs lengths x blank
             let wide = cast DType.I64
-            let lengths = wide lengths
             let labels = extended blank (padded (wide targets) lengths)
+            let lengths = wide lengths
             let loss = -(logLikelihood blank x labels (wide inputs) lengths)
             let isPossible = lt loss (number loss 1e29)
             // The sum of probabilities is 1 and its gradient what differentiating through logSoftmax takes away again.

@@ -14,16 +14,15 @@ type BagMode =
 module EmbeddingBag =
     /// Bags `[B; longest]` of a list `[n]` cut at `offsets [B]`: places in the list, and whether they are in the bag.
     let private table (offsets: Tensor) (n: int) =
+        let known = Known.integers offsets |> Option.map (fun starts -> Array.append starts [| int64 n |])
+        let isOrdered (bounds: int64[]) = bounds[0] = 0L && Array.pairwise bounds |> Array.forall (fun (a, b) -> a <= b)
+        if known |> Option.exists (isOrdered >> not) then
+            Shape.fail "embeddingBag" $"offsets must begin with 0 and not decrease, up to the {n} ids" "" [ offsets ]
         let starts = cast DType.I64 offsets
         let ends = concat 0 [ slice 0 1 offsets.Count starts; full DType.I64 [| 1 |] (float n) ]
         let longest =
-            match Known.integers offsets with
-            | Some known ->
-                Array.append known [| int64 n |]
-                |> Array.pairwise
-                |> Array.map (fun (a, b) -> b - a)
-                |> Array.max
-                |> int
+            match known with
+            | Some bounds -> Array.pairwise bounds |> Array.map (fun (a, b) -> int (b - a)) |> Array.max
             | None -> n
         let places = unsqueeze 1 starts + arange DType.I64 (max 1 longest)
         minimum places (scalarOf DType.I64 (float (max 0 (n - 1)))), lt places (unsqueeze 1 ends)

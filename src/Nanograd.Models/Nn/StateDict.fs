@@ -7,6 +7,9 @@ open System.Text.RegularExpressions
 /// The names that tensors of models have in PyTorch's state dictionaries.
 [<RequireQualifiedAccess>]
 module StateDict =
+    /// Lengths, directions and singular vectors of weights: PyTorch joins them to the weight's name.
+    let private ofWeight = Regex(@"\.(g|v|u)$")
+
     let private recurrent = Regex(@"(^|\.)layers\.(\d+)\.(forward|reverse)\.(\w+)$")
 
     /// `WeightIh` as `weight_ih`, `Linear1` as `linear1`.
@@ -18,11 +21,11 @@ module StateDict =
             text.Append(Char.ToLowerInvariant c) |> ignore)
         text.ToString()
 
-    /// A path of `Tree.named` in PyTorch's spelling: `SelfAttn.InProjWeight` as `self_attn.in_proj_weight`, and a recurrent
-    /// network's `Layers.1.Reverse.BiasHh` as `bias_hh_l1_reverse`.
+    /// A path of `Tree.named` in PyTorch's spelling: `SelfAttn.InProjWeight` as `self_attn.in_proj_weight`, a recurrent
+    /// network's `Layers.1.Reverse.BiasHh` as `bias_hh_l1_reverse`, a normalised weight's `Weight.G` as `weight_g`.
     let name (path: string) : string =
         recurrent.Replace(
-            snake path,
+            ofWeight.Replace(snake path, "_$1"),
             fun m ->
                 let suffix = if m.Groups[3].Value = "reverse" then "_reverse" else ""
                 $"{m.Groups[1].Value}{m.Groups[4].Value}_l{m.Groups[2].Value}{suffix}"
