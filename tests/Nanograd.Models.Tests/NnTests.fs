@@ -118,6 +118,16 @@ let ``batch norm cannot train on one value, and knows its ranks`` () =
         BatchNorm1d.evaluate BatchNormOptions.Default p (BatchNorm.state 3) (zeros [| 2; 2 |]) |> ignore)
 
 [<Test>]
+let ``instance norm averages its statistics over the batch`` () =
+    let x = some 1L [| 4; 3; 6 |]
+    let state = BatchNorm.state 3 |> Tree.map (fun t -> if DType.isFloat t.DType then cast DType.F64 t else t)
+    let o = { BatchNormOptions.Default with Momentum = Some 0.25 }
+    let y, next = InstanceNorm.train o (InstanceNorm.init ()) state x
+    same "output" (InstanceNorm.apply 1e-5 (InstanceNorm.init ()) x) y
+    same "mean" (meanOver [ 0; 2 ] x * 0.25) next.RunningMean
+    same "variance" (meanOver [ 0 ] (varOver 1 [ 2 ] x) * 0.25 + 0.75) next.RunningVar
+
+[<Test>]
 let ``norms agree where they mean the same`` () =
     let x = some 1L [| 4; 6; 5 |]
     let none: ChannelNorm = { Weight = None; Bias = None }
@@ -189,6 +199,7 @@ let ``bags as rows are bags by offsets, without what is padding`` () =
     for mode in [ BagMode.Sum; BagMode.Mean; BagMode.Max ] do
         let byRows = EmbeddingBag.apply mode (Some 2) p None None rows
         let byOffsets = EmbeddingBag.apply mode (Some 2) p (Some(i32 [ 3 ] [ 0; 3; 6 ])) None (flatten rows |> eval)
+        same "from the end" byRows (EmbeddingBag.apply mode (Some -5) p None None rows)
         same (string mode) (concat 0 [ byRows; zerosOf DType.F64 [| 1; 3 |] ]) byOffsets
     let weights = some 2L [| 2; 3 |]
     let weighted = EmbeddingBag.apply BagMode.Sum None p None (Some weights) rows

@@ -51,11 +51,16 @@ module Embedding =
     /// runs.
     let apply (p: Embedding) (ids: Tensor) : Tensor = take 0 ids p.Weight
 
-    /// As `apply`; the row of `padding` gets no gradient from here. (PyTorch: padding_idx, whose row starts as zeros.)
-    let applyPadded (padding: int) (p: Embedding) (ids: Tensor) : Tensor =
+    /// The row that a padding index names; negative ones count from the end.
+    let internal paddingRow (op: string) (padding: int) (p: Embedding) : int =
         let vocabulary = p.Weight.Shape[0]
         let row = if padding < 0 then padding + vocabulary else padding
-        if row < 0 || row >= vocabulary then raise (IndexException("embedding", int64 padding, vocabulary))
+        if row < 0 || row >= vocabulary then raise (IndexException(op, int64 padding, vocabulary))
+        row
+
+    /// As `apply`; the row of `padding` gets no gradient from here. (PyTorch: padding_idx, whose row starts as zeros.)
+    let applyPadded (padding: int) (p: Embedding) (ids: Tensor) : Tensor =
+        let row = paddingRow "embedding" padding p
         let rows = apply p ids
         where (unsqueeze -1 (eq ids (scalarOf ids.DType (float row)))) (stopGradient rows) rows
 

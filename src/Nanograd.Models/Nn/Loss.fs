@@ -38,8 +38,7 @@ module internal Losses =
     let positive name what (value: float) =
         if not (value > 0.0) then raise (ArgumentException $"{name}: {what} must be positive, not {value}.")
 
-    /// Logarithms of the classes' probabilities, the classes last: of logits `[C]` or `[N; C; d...]`, the layout of
-    /// PyTorch.
+    /// Logits in PyTorch's layout, `[C]` or `[N; C; d...]`, with the classes last.
     let classesLast name (logits: Tensor) =
         if logits.Rank = 0 then Shape.fail name "there must be an axis of classes: [C] or [N,C,d...]" "" [ logits ]
         if logits.Rank <= 2 then logits else moveAxis 1 -1 logits

@@ -67,7 +67,8 @@ module EmbeddingBag =
         let ids = spread ids
         let isIn =
             match paddingIdx with
-            | Some padding -> logicalAnd isIn (ne ids (scalarOf ids.DType (float padding)))
+            | Some padding ->
+                logicalAnd isIn (ne ids (scalarOf ids.DType (float (Embedding.paddingRow name padding p))))
             | None -> isIn
         let rows = Embedding.apply p ids
         let rows = weights |> Option.fold (fun rows w -> rows * unsqueeze -1 (spread w)) rows
