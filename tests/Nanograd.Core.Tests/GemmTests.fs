@@ -123,8 +123,22 @@ let ``few rows or columns by a large matrix, in every layout`` () =
                         agrees p memory bits 2 few
 
 [<Test>]
+let ``few rows by columns along k: sizes around the lanes, every layout of the few, batches`` () =
+    for few in [ 1; 2; 5; 8 ] do
+        for n in [ 9; 17; 64; 75 ] do
+            for k in [ 3; 16; 31; 100 ] do
+                for a in layouts do
+                    let element = if (few + n + k) % 2 = 0 then Element.F64 else Element.F32
+                    let batches = if k = 16 then 3 else 1
+                    let struct (p, memory) = problem element batches few n k (a, ColumnMajor, RowMajor)
+                    let struct (turned, turnedMemory) = problem element batches n few k (Spread, a, RowMajor)
+                    for bits in widths do
+                        agrees p memory bits 2 k
+                        agrees turned turnedMemory bits 2 n
+
+[<Test>]
 let ``beyond 8192 k the chains' sums are added in order`` () =
-    for m, n in [ 1, 300; 300, 1; 2, 3; 33, 20 ] do
+    for m, n in [ 1, 300; 300, 1; 2, 3; 5, 40; 33, 20 ] do
         for b in [ RowMajor; ColumnMajor ] do
             for k in [ 8192; 8193; 20001 ] do
                 let struct (p, memory) = problem Element.F32 1 m n k (RowMajor, b, RowMajor)

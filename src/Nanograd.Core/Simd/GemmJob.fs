@@ -121,7 +121,12 @@ type internal Rectangle() =
     let setB panel =
         let row = bytes (Panels.width plan panel)
 
-        if panel < plan.FirstPacked then
+        if plan.Turns then
+            let columns = bytes plan.ColumnsB.Offsets[Panels.column plan panel]
+            set Slot.B (batchB + bytes plan.DepthB.Offsets[at] + columns)
+            set Slot.BStep (bytes plan.ColumnsB.Step)
+            set Slot.BTile (bytes plan.ColumnsB.Step * nativeint plan.TileN)
+        elif panel < plan.FirstPacked then
             let columns = bytes plan.ColumnsB.Offsets[Panels.column plan panel]
             set Slot.B (batchB + bytes plan.DepthB.Offsets[at] + columns)
             set Slot.BStep (bytes plan.DepthB.Step)
@@ -152,7 +157,7 @@ type internal Rectangle() =
 
     /// The first panel after `panel` that cannot be computed by the same call of a kernel.
     let segmentEnd panel last =
-        let last = if plan.LastN <> plan.TileN && panel < plan.Panels - 1 then min last (plan.Panels - 1) else last
+        let last = if plan.LastDiffers && panel < plan.Panels - 1 then min last (plan.Panels - 1) else last
         let last = if panel < inPlace then min last inPlace else last
 
         if panel < plan.FirstPacked then min last plan.FirstPacked
@@ -169,7 +174,7 @@ type internal Rectangle() =
             setB panel
             setC m panel
             set Slot.Tiles (nativeint (last - panel))
-            let narrow = Panels.width plan panel < plan.TileN
+            let narrow = plan.LastDiffers && panel = plan.Panels - 1
             let kernel = (if rows < plan.TileM then 2 else 0) + (if narrow then 1 else 0)
             plan.Kernels[kernel].Invoke arguments
             panel <- last

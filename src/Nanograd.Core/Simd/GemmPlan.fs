@@ -62,11 +62,15 @@ type Plan =
             PackB: PackMode
             /// B is the same in all batches.
             SharedB: bool
+            /// Columns of B are read where they lie along k, and turned over in registers.
+            Turns: bool
             /// Rows and columns of a full tile; columns of the last tile, a multiple of the vector.
             TileM: int
             TileN: int
             LastN: int
             Panels: int
+            /// The last panel needs a kernel to itself.
+            LastDiffers: bool
             /// Panels from here on are packed, those before are read where they lie.
             FirstPacked: int
             /// Panels that are written where C lies; the others through a copy.
@@ -159,6 +163,25 @@ module GemmPlan =
     let private liesAlong (depth: Axis) (across: Axis) =
         depth.IsContiguous && across.IsRegular && not across.IsContiguous
 
+    /// The most rows of A for which columns of B are turned over: with more of them, elements of A would not find registers.
+    let private mostTurned = 8
+
+    /// Is A, with few rows, to be multiplied by columns of B that are turned over? They are read once, in order, which is all that
+    /// matters where B is large.
+    let private turns few many k lanes (depth: Axis) (across: Axis) =
+        few <= mostTurned
+        && few <= many
+        && k >= lanes
+        && liesAlong depth across
+        && TurnedKernel.isSupported (Isa.width ())
+
+    /// Rows and columns of a tile whose columns are turned over. One more vector hides the latency of the chains, but columns
+    /// a multiple of 4 KiB apart share few sets of the first cache, and memory gives most along few columns at once.
+    let private turnedTile lanes m n (across: Axis) size =
+        let tileM = evenly m mostTurned
+        let widest = if tileM > 2 || across.Step * size % 4096 = 0 then 1 else 2
+        tileM, lanes * evenly (ceilDiv n lanes) widest
+
     /// C' = B' A' is the same product, and a * b = b * a bit by bit (but for which of two NaNs survives). The columns of
     /// the exchanged product should be the axis along which C is contiguous, or the one that fills vectors; where sums are
     /// long, the less work decides.
@@ -170,7 +193,9 @@ module GemmPlan =
 
         let share = if p.K >= longSum then share () else 1.0
 
-        if share < 0.9 then true
+        if turns p.M p.N p.K lanes (Axis p.B.Rows) (Axis p.B.Columns) then false
+        elif turns p.N p.M p.K lanes (Axis p.A.Columns) (Axis p.A.Rows) then true
+        elif share < 0.9 then true
         elif share > 1.1 then false
         elif isThin p.K p.N p.M && liesAlong (Axis p.A.Columns) (Axis p.A.Rows) then false
         elif isThin p.K p.M p.N && liesAlong (Axis p.B.Rows) (Axis p.B.Columns) then true
@@ -202,6 +227,22 @@ module GemmPlan =
                          Vectors = columns / lanes
                          ReadA = readA } |]
 
+    /// The same of kernels that turn columns over, of which the last vector's may be fewer.
+    let private turnedKernels isDouble bits readA m tileM n tileN =
+        let lanes = bits / 8 / (if isDouble then 8 else 4)
+        let last count each = count - (ceilDiv count each - 1) * each
+        let lastN = last n tileN
+
+        [| for rows in [ tileM; last m tileM ] do
+               for columns in [ tileN; lastN ] do
+                   TurnedKernel.get
+                       { Double = isDouble
+                         Bits = bits
+                         Rows = rows
+                         Vectors = ceilDiv columns lanes
+                         Columns = last columns lanes
+                         ReadA = readA } |]
+
     /// The places of an axis in bytes, where native code can read them.
     let private table (axis: Axis) size =
         let places = GC.AllocateUninitializedArray<int64>(axis.Length, true)
@@ -223,7 +264,9 @@ module GemmPlan =
         let c = if swapped then transpose p.C else p.C
         let rowsA, depthA, depthB, columnsB = Axis a.Rows, Axis a.Columns, Axis b.Rows, Axis b.Columns
         let rowsC, columnsC = Axis c.Rows, Axis c.Columns
-        let tileM, tileN = tile bits lanes columnsB.IsContiguous m n
+        let turned = turns m n p.K lanes depthB columnsB
+        let tileM, tileN =
+            if turned then turnedTile lanes m n columnsB size else tile bits lanes columnsB.IsContiguous m n
         let panels = ceilDiv n tileN
         let lastN = lanes * ceilDiv (n - (panels - 1) * tileN) lanes
         let wholePanels = if n % lanes = 0 then panels else panels - 1
@@ -261,7 +304,9 @@ module GemmPlan =
           ReadA = readA
           RowTable = if readA = ReadA.ByTable then table rowsA size else [||]
           DepthTable = if readA = ReadA.ByTable then table depthA size else [||]
-          GroupA = if directA then 1 else 8
+          Turns = turned
+          LastDiffers = lastN <> tileN || (turned && n % lanes <> 0)
+          GroupA = if directA || turned then 1 else 8
           PackA = Pack.Mode(depthA, rowsA)
           PackB = Pack.Mode(depthB, columnsB)
           SharedB = b.Batch |> Array.forall (fun offset -> offset = b.Batch[0])
@@ -269,7 +314,10 @@ module GemmPlan =
           TileN = tileN
           LastN = lastN
           Panels = panels
-          FirstPacked = if directB then wholePanels else 0
+          FirstPacked =
+            if turned then panels
+            elif directB then wholePanels
+            else 0
           DirectC = if directC then wholePanels else 0
           TransposesC = rowsC.IsContiguous && columnsC.IsRegular && (n = 1 || not columnsC.IsContiguous)
           CopyRows = Axis [||]
@@ -283,7 +331,11 @@ module GemmPlan =
           Owns = false
           JobBatches = 1
           Serial = true
-          Kernels = kernels isDouble bits readA m tileM tileN lastN }
+          Kernels =
+            if turned then
+                turnedKernels isDouble bits readA m tileM n tileN
+            else
+                kernels isDouble bits readA m tileM tileN lastN }
 
     let private atMost (limit: int64) (each: int64) = int (max 1L (limit / each))
 
@@ -308,8 +360,12 @@ module GemmPlan =
         let batches = plan.Problem.Batches
         let panelBytes = int64 plan.TileN * int64 plan.Size
         let chain = int64 (min plan.Problem.K Chain)
-        let slab = if plan.Streams then plan.Panels else evenly plan.Panels (atMost slabBytes (chain * panelBytes))
-        let cached = evenly slab (atMost blockBytes (int64 plan.BlockK * panelBytes))
+        let slab =
+            if plan.Streams || plan.Turns then
+                plan.Panels
+            else
+                evenly plan.Panels (atMost slabBytes (chain * panelBytes))
+        let cached = if plan.Turns then slab else evenly slab (atMost blockBytes (int64 plan.BlockK * panelBytes))
         // Every block of columns would pack A again.
         let across = if plan.DirectA then cached else slab
         let wanted = if threads = 1 then 1 else 6 * threads
@@ -355,12 +411,17 @@ module GemmPlan =
     let internal ofFloats (p: Problem) : Plan =
         let plan = layout p
         let total = int64 p.Batches * int64 plan.M * int64 plan.N * int64 p.K
-        let serial = total < serialWork
+        let bytesB = int64 p.K * int64 plan.N * int64 plan.Size
+        // Where B is read once, reading it is the work.
+        let serial = total < serialWork && not (plan.Turns && bytesB > localBytes)
         let threads = if serial then 1 else Threads.Count
         let streams = plan.M <= plan.TileM && plan.FirstPacked < plan.Panels
-        let block = 4 * ceilDiv (evenly (min p.K Chain) (if streams then streamDepth else depth)) 4
+        let deepest =
+            if plan.Turns then Chain
+            elif streams then streamDepth
+            else depth
+        let block = 4 * ceilDiv (evenly (min p.K Chain) deepest) 4
         let plan = { plan with BlockK = block; Serial = serial; Streams = streams }
-        let bytesB = int64 p.K * int64 plan.N * int64 plan.Size
         let apart = p.Batches > 1 && p.Batches >= 2 * threads && not plan.SharedB
         let isLong = plan.ReadA = ReadA.ByTable && plan.FirstPacked = 0 && p.K >= longSum && plan.N <= 1024
 
@@ -399,6 +460,8 @@ module GemmPlan =
           PackA = PackMode.Gather
           PackB = PackMode.Gather
           SharedB = false
+          Turns = false
+          LastDiffers = false
           TileM = 0
           TileN = 0
           LastN = 0
