@@ -156,4 +156,39 @@ internal sealed class ModuleTests
         Assert.That(F.MseLoss(Tensor.Ones(4), Tensor.Zeros(4) - 1).Item(), Is.EqualTo(4));
         Assert.That(() => F.MseLoss(logits, logits, "most"), Throws.ArgumentException);
     }
+
+    /// <summary>Greedy texts by definition: the largest logit after the last tokens that fit into the context.</summary>
+    [Test]
+    public void AGptWritesWhatItsLogitsSayAlsoAfterAStep()
+    {
+        var gpt = new Gpt(vocabulary: 11, context: 20, layers: 2, heads: 2, embd: 16, generator: new Generator(3));
+        foreach (var parameter in gpt.Parameters())
+        {
+            parameter.Set((parameter * 8).Detach());
+        }
+
+        var optimizer = new SGD(gpt.Parameters(), lr: 1e-4);
+        List<int> text = [4, 7];
+        foreach (var token in gpt.Generate([4, 7], 30, new Sampling { Greedy = true }))
+        {
+            Assert.That(token, Is.EqualTo(Largest()), $"token {text.Count}");
+            text.Add(token);
+            if (text.Count % 6 == 0)
+            {
+                optimizer.ZeroGrad();
+                gpt.Forward(Tensor.FromArray([1L, 2, 3], 1, 3)).Square().Mean().Backward();
+                optimizer.Step();
+            }
+        }
+
+        Assert.That(text, Has.Count.EqualTo(32));
+
+        int Largest()
+        {
+            Assert.That(gpt.Parameters().All(p => p.ToArray<float>().All(float.IsFinite)), "finite parameters");
+            var seen = text.TakeLast(gpt.Context).Select(t => (long)t).ToArray();
+            var logits = gpt.Forward(Tensor.FromArray(seen, 1, seen.Length)).ToArray<float>()[^gpt.Vocabulary..];
+            return Array.IndexOf(logits, logits.Max());
+        }
+    }
 }
