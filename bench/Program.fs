@@ -88,7 +88,8 @@ let main arguments =
         | [ verb; case; folder; budget; writes ] when verb = Ours.Verb ->
             Ours.measureOne (All.find case) folder (positive "budget" budget) (Boolean.Parse writes)
             0
-        | [ "--list" ] ->
+        | [ "--list" ]
+        | [ "vs-torch"; "--list" ] ->
             for c in All.cases do
                 printfn "%-24s %s" c.Name c.Config
             0
