@@ -29,12 +29,14 @@ module Clock =
             ReadBytesPerSecond = of' (fun l -> l.ReadBytesPerSecond)
             CacheBytesPerSecond = of' (fun l -> l.CacheBytesPerSecond) }
 
-    /// At least 5 runs and a quarter of the budget (in seconds) to warm up, then at least 5 runs and the budget. The peer
-    /// script does the same.
+    /// Long enough for .NET to replace the code that it compiled in haste, and for a peer to find its threads and memory.
+    let private warmUp = 1.0
+
+    /// At least 5 runs and a second to warm up, then at least 5 runs and the budget (in seconds). The peer script does the same.
     let measure (budget: float) (run: unit -> unit) : Times =
         let watch, times = Stopwatch.StartNew(), List<float>()
         let mutable warmUps = 0
-        while warmUps < 5 || (warmUps < 2000 && watch.Elapsed.TotalSeconds < budget / 4.0) do
+        while warmUps < 5 || watch.Elapsed.TotalSeconds < warmUp do
             run ()
             warmUps <- warmUps + 1
         watch.Restart()

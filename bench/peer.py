@@ -471,9 +471,9 @@ def seconds(step):
 
 
 def measure(step, budget):
-    """As Clock.fs does: at least 5 runs and a quarter of the budget to warm up, then at least 5 and the budget."""
+    """As Clock.fs does: at least 5 runs and a second to warm up, then at least 5 and the budget."""
     start, warm = time.perf_counter(), 0
-    while warm < 5 or (warm < 2000 and time.perf_counter() - start < budget / 4):
+    while warm < 5 or time.perf_counter() - start < 1.0:
         step()
         warm += 1
     times, start = [], time.perf_counter()
