@@ -168,38 +168,6 @@ let ``convolutions and their gradients`` () =
         let x, w = y.Inputs[0], y.Inputs[1]
         Array.append [| y |] (Grad.gradient (Op.reduce Reduction.Sum [ 0 .. y.Rank - 1 ] (y * y)) [| x; w |]))
 
-/// Enough channels for vectors of them; jobs of several images, of rows of one, and of some channels; now and then sums longer than a
-/// chain.
-[<Test>]
-let ``convolutions of many channels`` () =
-    holds "conv, many channels" 30 (fun s ->
-        let n, dtype = s.OneOf [| 1; 2; 2; 2; 3 |], s.OneOf [| DType.F32; DType.F32; DType.F64 |]
-        let each (choices: int[]) = Array.init n (fun _ -> s.OneOf choices)
-        let isLong = s.Chance 0.1
-        let c =
-            { Strides = each [| 1; 1; 2; 3 |]
-              PadLow = each [| 0; 1; 2; -1 |]
-              PadHigh = each [| 0; 1; 1; 5 |]
-              LeftDilation = each [| 1 |]
-              RightDilation = each [| 1; 1; 2 |]
-              Groups = if isLong then 1 else s.OneOf [| 1; 1; 2 |] }
-        let kernel = each [| 2; 3; 3; 4 |]
-        let most =
-            if isLong then
-                1
-            else
-                (if n = 1 then 60
-                 elif n = 2 then 12
-                 else 4)
-        let extents = Array.init n (fun i -> (kernel[i] - 1) * c.RightDilation[i] + 3 + s.Between(0, most))
-        let taps = Shape.count kernel
-        let channels = if isLong then 8192 / taps + s.Between(1, 20) else 64 / taps + s.Between(1, 9)
-        let outputs = if isLong then 8 else s.OneOf [| 8; 9; 16; 17; 40; 70 |]
-        let x = s.Operand(dtype, Array.append [| s.OneOf [| 1; 1; 3 |]; channels * c.Groups |] extents)
-        let w = s.Operand(dtype, Array.append [| outputs * c.Groups; channels |] kernel)
-        let y = Op.conv c x w
-        [| (if s.Chance 0.5 then y else Op.binary Binary.Max y (Op.binary Binary.Mul y y)) |])
-
 /// Few channels and many positions, so that the weight's gradient is a sum longer than a chain, which reads patches where
 /// they lie.
 [<Test>]
