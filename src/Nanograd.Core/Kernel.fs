@@ -106,6 +106,11 @@ type Product =
         Label: string
     }
 
+/// A convolution, as a product of the weights (left) and x: k are the channels and inside them the taps, n the positions of the result. x is
+/// read where it lies, with zeros around it: RightOffsets are those of batches and channels, and the axes tell the rest.
+[<NoComparison>]
+type Conv = { Of: Product; Axes: WindowAxis[] }
+
 /// Where the elements of a buffer come from or go to.
 [<RequireQualifiedAccess>]
 type Place =
@@ -240,6 +245,7 @@ type Kernel =
     | Loop of Loop
     | Summed of SummedRows
     | Product of Product
+    | Conv of Conv
     | Lines of Lines
     | Fold of FoldWindows
     | Check of Check
@@ -315,7 +321,8 @@ module Kernel =
                 s.Sums |> Array.collect (having access) |> Array.append (having access s.Rows) |> Array.distinct
             let inside = having Access.Write s.Rows
             struct (Array.except inside (all Access.Read), Array.except s.Passing (all Access.Write))
-        | Kernel.Product p ->
+        | Kernel.Product p
+        | Kernel.Conv { Of = p } ->
             let reads, writes =
                 match p.Epilogue with
                 | ValueSome l -> having Access.Read l |> Array.filter ((<>) p.Result), having Access.Write l
@@ -354,6 +361,7 @@ module Kernel =
         | Kernel.Loop _
         | Kernel.Summed _
         | Kernel.Product _
+        | Kernel.Conv _
         | Kernel.Lines _
         | Kernel.Fold _
         | Kernel.Check _
@@ -370,6 +378,7 @@ module Kernel =
         | Kernel.Check _ -> true
         | Kernel.Repeat r -> Array.exists mayFail r.Body.Kernels
         | Kernel.Product _
+        | Kernel.Conv _
         | Kernel.Lines _
         | Kernel.Fold _
         | Kernel.Scatter _
@@ -449,13 +458,15 @@ module Kernel =
         | Kernel.Summed s ->
             let sums = s.Sums |> Array.map (fun l -> $"  and, band by band, {showLoop l}")
             showLoop s.Rows + String.Join("", sums)
-        | Kernel.Product p ->
+        | Kernel.Product p
+        | Kernel.Conv { Of = p } ->
             let size (t: int[][]) = Shape.show (t |> Array.map Array.length)
             let epilogue =
                 match p.Epilogue with
                 | ValueSome l -> $"  then, part by part, {showLoop l}"
                 | ValueNone -> ""
-            $"product b{p.Result}{size p.ResultOffsets} = b{p.Left}{size p.LeftOffsets} x b{p.Right}{size p.RightOffsets}: {p.Label}\n"
+            let word, right = if k.IsConv then "conv", "" else "product", size p.RightOffsets
+            $"{word} b{p.Result}{size p.ResultOffsets} = b{p.Left}{size p.LeftOffsets} x b{p.Right}{right}: {p.Label}\n"
             + epilogue
         | Kernel.Lines l ->
             $"lines b{Shape.show l.Results} = {LineWork.name l.Work} b{l.Source}{Shape.show [| l.Outer; l.Length; l.Inner |]} {l.DType}\n"

@@ -95,6 +95,28 @@ module KernelEvaluator =
                                 z[start + row + column] <- Sums.contract n p.LeftOffsets[2].Length left right)))
                     z }
 
+    let private conv (c: Conv) (buffers: Array[]) : Array =
+        let p, taps = c.Of, WindowAxis.taps c.Axes
+        Numbers.on
+            p.DType
+            { new OnNumbers<Array> with
+                member _.Of<'T when 'T: unmanaged>(n: Numbers<'T>) =
+                    let w, x, z = buffers[p.Left] :?> 'T[], buffers[p.Right] :?> 'T[], buffers[p.Result] :?> 'T[]
+                    let element batch position k =
+                        match WindowAxis.place c.Axes position (k % taps) with
+                        | ValueSome at -> x[p.RightOffsets[0].[batch] + p.RightOffsets[1].[k / taps] + at]
+                        | ValueNone -> n.Zero
+                    p.ResultOffsets[0]
+                    |> Array.iteri (fun b start ->
+                        p.ResultOffsets[1]
+                        |> Array.iteri (fun i row ->
+                            p.ResultOffsets[2]
+                            |> Array.iteri (fun j column ->
+                                let weight k = w[p.LeftOffsets[0].[b] + p.LeftOffsets[1].[i] + p.LeftOffsets[2].[k]]
+                                z[start + row + column] <-
+                                    Sums.contract n p.LeftOffsets[2].Length weight (element b j))))
+                    z }
+
     /// The places of the result that a product writes.
     let private written (p: Product) : int[] =
         Array.fold
@@ -157,8 +179,12 @@ module KernelEvaluator =
                 loop s.Rows None buffers
                 for l in s.Sums do
                     loop l None buffers
-            | Kernel.Product p ->
-                buffers[p.Result] <- product p buffers
+            | Kernel.Product p
+            | Kernel.Conv { Of = p } ->
+                buffers[p.Result] <-
+                    match kernel with
+                    | Kernel.Conv c -> conv c buffers
+                    | _ -> product p buffers
                 match p.Epilogue with
                 | ValueSome l -> loop l (Some(written p)) buffers
                 | ValueNone -> ()

@@ -117,7 +117,8 @@ module internal KernelNames =
         match k with
         | Kernel.Loop l -> loop isResult l
         | Kernel.Summed s -> $"{loop isResult s.Rows} and {s.Sums.Length} x down columns"
-        | Kernel.Product p -> product p
+        | Kernel.Product p
+        | Kernel.Conv { Of = p } -> product p
         | Kernel.Repeat r -> $"{r.Length} x {r.Label}"
         | Kernel.Lines l -> $"{LineWork.name l.Work} {Shape.show [| l.Outer; l.Length; l.Inner |]}"
         | Kernel.Fold f -> $"add up windows of {f.Window.Size} {Shape.show [| f.Outer; f.Length; f.Inner |]}"
@@ -149,6 +150,7 @@ module internal KernelNames =
         | Kernel.Summed _ -> KernelFamily.Rows
         | Kernel.Attention _
         | Kernel.AttentionGradient _
+        | Kernel.Conv _
         | Kernel.Product _ -> KernelFamily.Product
         | Kernel.Repeat _ -> KernelFamily.Loop
         | Kernel.Lines _

@@ -170,6 +170,16 @@ module internal LowerConv =
               Tables = Array.init 2 (fun i -> steps x.Shape[i] strides[i])
               Strides = strides[2..] }
 
+    /// Of the weights, those whose taps a combination of phases meets.
+    let private taken (w: Tensor) (phases: Phase[]) =
+        let per f = Array.map f phases
+        let stops = per (fun f -> f.TapStart + (f.Taps - 1) * f.TapStep + 1)
+        Op.slice
+            (Array.append [| 0; 0 |] (per (fun f -> f.TapStart)))
+            (Array.append w.Shape[..1] stops)
+            (Array.append [| 1; 1 |] (per (fun f -> f.TapStep)))
+            w
+
     /// The products of one combination of phases; place 0 of x is at offset `origin`.
     let private products
         (p: Planner)
@@ -184,7 +194,6 @@ module internal LowerConv =
         let spatial = phases.Length
         let channels, outputs = t.Inputs[1].Shape[1], t.Shape[1] / c.Groups
         let own = Shape.strides t.Shape
-        let per f = Array.map f phases
         let start = Array.fold2 (fun at (f: Phase) s -> at + f.Place * s) origin phases x.Strides
         let positions =
             Array.init (spatial + 1) (fun i ->
@@ -200,15 +209,7 @@ module internal LowerConv =
         // Where patches of a few positions fill the cache, all jobs share them.
         let cuts = if limit < 48 then [| struct ([||], positions) |] else cut positions limit
         let isCut = Array.exists (fun (struct (before: Positions[], _)) -> before.Length > 0) cuts
-        let wTensor =
-            let w = t.Inputs[1]
-            let starts, taken = per (fun f -> f.TapStart), per (fun f -> f.TapStep)
-            let stops = per (fun f -> f.TapStart + (f.Taps - 1) * f.TapStep + 1)
-            Op.slice
-                (Array.append [| 0; 0 |] starts)
-                (Array.append w.Shape[..1] stops)
-                (Array.append [| 1; 1 |] taken)
-                w
+        let wTensor = taken t.Inputs[1] phases
         // Every job of a cut reads all of w: a row of it should be one run of memory.
         if isCut then p.Realise wTensor |> ignore
         let w = locate p wTensor 0 outputs
@@ -242,6 +243,67 @@ module internal LowerConv =
                       Label = $"conv {Shape.describe t.Inputs[0]} * {Shape.describe t.Inputs[1]}" }
             )
 
+    /// Is it work for the kernel that reads x in place? That one fills vectors with output channels, and its sums should be long; very
+    /// long ones over few positions read x and the weights too often.
+    let private fills (c: Convolution) (t: Tensor) (phases: Phase[]) =
+        let isSpread = phases |> Array.exists (fun f -> f.ResultStep > 1)
+        let taps = phases |> Array.fold (fun n f -> n * f.Taps) 1
+        let depth = t.Inputs[1].Shape[1] * taps
+        let positions = t.Shape[0] * Shape.count t.Shape[2..]
+        let isEnough = taps > 1 && depth >= 64 && t.Shape[1] / c.Groups >= 8 && (depth < 4096 || positions >= 1024)
+        DType.isFloat t.DType && not isSpread && isEnough
+
+    /// The same in one kernel that reads x where it lies, with zeros around it.
+    let private windows
+        (p: Planner)
+        (c: Convolution)
+        (t: Tensor)
+        (target: int)
+        (epilogue: Loop voption)
+        (x: Located)
+        (phases: Phase[])
+        =
+        let channels, outputs = t.Inputs[1].Shape[1], t.Shape[1] / c.Groups
+        let own = Shape.strides t.Shape
+        let w = locate p (taken t.Inputs[1] phases) 0 outputs
+        let inW =
+            sums (Array.append [| w.Tables[1] |] (Array.map2 (fun (f: Phase) s -> steps f.Taps s) phases w.Strides))
+        let groups (table: int[]) size = Array.init c.Groups (fun g -> table[g * size])
+        let inGroup table (first: int[]) = sums [| first; table |]
+        let batch = x.Tables[0]
+        let result (i: int) (f: Phase) = Array.init f.Results (fun o -> (f.ResultStart + o * f.ResultStep) * own[i + 2])
+        let axis (f: Phase) extent step : WindowAxis =
+            { Extent = extent
+              Step = step
+              Results = f.Results
+              Taps = f.Taps
+              Start = f.Place
+              PerResult = f.PlacePerResult
+              PerTap = f.PlacePerTap }
+        p.Kernels.Add(
+            Kernel.Conv
+                { Of =
+                    { DType = t.DType
+                      Left = w.Buffer
+                      Right = x.Buffer
+                      Result = target
+                      LeftOffsets =
+                        [| inGroup (Array.create batch.Length 0) (groups w.Tables[0] outputs)
+                           Array.init outputs (fun o -> w.Tables[0].[o] - w.Tables[0].[0])
+                           inW |]
+                      RightOffsets =
+                        [| inGroup batch (groups x.Tables[1] channels)
+                           Array.init channels (fun i -> x.Tables[1].[i] - x.Tables[1].[0])
+                           [| 0 |] |]
+                      ResultOffsets =
+                        [| inGroup (steps t.Shape[0] own[0]) (steps c.Groups (outputs * own[1]))
+                           steps outputs own[1]
+                           sums (Array.mapi result phases) |]
+                      Epilogue = epilogue
+                      Label = $"conv {Shape.describe t.Inputs[0]} * {Shape.describe t.Inputs[1]}" }
+                  Axes = Array.init phases.Length (fun i -> axis phases[i] t.Inputs[0].Shape[i + 2] x.Strides[i]) }
+        )
+
     let private phasesOf (c: Convolution) (t: Tensor) =
         Array.init c.Strides.Length (fun i -> phases c i t.Inputs[1].Shape[i + 2] t.Shape[i + 2])
 
@@ -270,7 +332,13 @@ module internal LowerConv =
             if some.Length > 0 then
                 let low, high = Array.map2 reach phases x.Shape[2..] |> Array.unzip
                 let isInside = Array.forall ((=) 0) low && Array.forall ((=) 0) high
-                let located = if isInside then locate p x 1 w.Shape[1] else padded p t x low high w.Shape[1]
-                let origin = Array.fold2 (fun at l s -> at + l * s) 0 low located.Strides
-                for f in some do
-                    products p c t target epilogue located origin f
+                // Without padding, products read x in place, too.
+                if not isInside && Array.forall (fills c t) some then
+                    let located = locate p x 1 w.Shape[1]
+                    for f in some do
+                        windows p c t target epilogue located f
+                else
+                    let located = if isInside then locate p x 1 w.Shape[1] else padded p t x low high w.Shape[1]
+                    let origin = Array.fold2 (fun at l s -> at + l * s) 0 low located.Strides
+                    for f in some do
+                        products p c t target epilogue located origin f

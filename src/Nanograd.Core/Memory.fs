@@ -13,7 +13,8 @@ module MemoryPlan =
     /// Does every access of the loop to `input` fall on the element that it then writes to `output`?
     let rec private sameElements (k: Kernel) (input: int) (output: int) =
         match k with
-        | Kernel.Product({ Epilogue = ValueSome l } as p) ->
+        | Kernel.Product({ Epilogue = ValueSome l } as p)
+        | Kernel.Conv { Of = { Epilogue = ValueSome l } as p } ->
             // Where the product itself writes, the operand would be gone before it is read.
             input <> p.Left && input <> p.Right && output <> p.Result && sameElements (Kernel.Loop l) input output
         | Kernel.Loop l when l.Nest.Kind = NestKind.Rows ->

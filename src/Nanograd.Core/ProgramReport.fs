@@ -183,7 +183,8 @@ module internal ProgramReport =
         match k with
         | Kernel.Loop l -> loopOperations l
         | Kernel.Summed s -> loopOperations s.Rows + Array.sumBy loopOperations s.Sums
-        | Kernel.Product p ->
+        | Kernel.Product p
+        | Kernel.Conv { Of = p } ->
             2L * product (Seq.append (p.ResultOffsets |> Seq.map Array.length) [ p.LeftOffsets[2].Length ])
             + finishing p loopOperations
         | Kernel.Repeat r -> int64 r.Length * Array.sumBy operations r.Body.Kernels
@@ -209,9 +210,16 @@ module internal ProgramReport =
         let distinct (tables: int[][]) = tables |> Array.fold (fun n t -> n * int64 (Array.distinct t).Length) 1L
         match k with
         | Kernel.Loop l -> loopBytes (fun b -> plan.Buffers[b].Length) l
-        | Kernel.Product p ->
+        | Kernel.Product p
+        | Kernel.Conv { Of = p } ->
             let side b tables = min (distinct tables) (int64 plan.Buffers[b].Length)
-            let own = side p.Left p.LeftOffsets + side p.Right p.RightOffsets + distinct p.ResultOffsets
+            let right =
+                match k with
+                | Kernel.Conv c ->
+                    let places = c.Axes |> Array.fold (fun n a -> n * int64 a.Extent) 1L
+                    min (places * distinct p.RightOffsets) (int64 plan.Buffers[p.Right].Length)
+                | _ -> side p.Right p.RightOffsets
+            let own = side p.Left p.LeftOffsets + right + distinct p.ResultOffsets
             own * int64 (DType.size p.DType) + finishing p (epilogueBytes plan p)
         | _ ->
             let struct (reads, writes) = Kernel.touches k
@@ -222,7 +230,8 @@ module internal ProgramReport =
         match k with
         | Kernel.Loop l -> l.Nest.Values |> Array.exists (fun v -> v.DType = DType.F64)
         | Kernel.Summed s -> isDouble (Kernel.Loop s.Rows)
-        | Kernel.Product p -> p.DType = DType.F64
+        | Kernel.Product p
+        | Kernel.Conv { Of = p } -> p.DType = DType.F64
         | Kernel.Lines l -> l.DType = DType.F64
         | Kernel.Fold f -> f.DType = DType.F64
         | Kernel.Scatter s -> s.DType = DType.F64
@@ -239,6 +248,7 @@ module internal ProgramReport =
         | Kernel.Loop _ -> "loop"
         | Kernel.Summed _ -> "loop with sums"
         | Kernel.Product _ -> "product"
+        | Kernel.Conv _ -> "conv"
         | Kernel.Lines _ -> "lines"
         | Kernel.Fold _ -> "fold"
         | Kernel.Check _ -> "check"
@@ -253,7 +263,8 @@ module internal ProgramReport =
         match k with
         | Kernel.Loop l -> l.Label
         | Kernel.Summed s -> $"{s.Rows.Label}, then {s.Sums.Length} x down columns"
-        | Kernel.Product p ->
+        | Kernel.Product p
+        | Kernel.Conv { Of = p } ->
             match p.Epilogue with
             | ValueSome l -> $"{p.Label}, then {l.Label}"
             | ValueNone -> p.Label
@@ -285,8 +296,10 @@ module internal ProgramReport =
             |> Array.tryPick (fun k ->
                 match k with
                 | Kernel.Loop l -> ofLoop l
-                | Kernel.Product { Epilogue = ValueSome l } when (ofLoop l).IsSome -> ofLoop l
-                | Kernel.Product p when p.Result = b ->
+                | Kernel.Product { Epilogue = ValueSome l }
+                | Kernel.Conv { Of = { Epilogue = ValueSome l } } when (ofLoop l).IsSome -> ofLoop l
+                | Kernel.Product p
+                | Kernel.Conv { Of = p } when p.Result = b ->
                     Some(p.ResultOffsets |> Array.map Array.length |> Array.filter (fun e -> e > 1))
                 | _ -> None)
         match found with

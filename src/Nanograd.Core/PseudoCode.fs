@@ -337,6 +337,21 @@ module internal PseudoCode =
         + $"{result} = sum over k in 0..{k} of {left} * {right}\n"
         + (if isScattered then "# at(...) looks positions up in a table: patches are read where they lie\n" else "")
 
+    let private ofConv (nameOf: int -> string) (c: Conv) =
+        let p = c.Of
+        let index (count: int) name = if count > 1 then [ $"{name} in 0..{count}" ] else []
+        let batches, outputs, channels = p.ResultOffsets[0].Length, p.ResultOffsets[1].Length, p.RightOffsets[1].Length
+        let extents f = String.Join(" x ", c.Axes |> Array.map (f >> string))
+        let taps = extents (fun a -> a.Taps)
+        let ranges = index batches "b" @ index outputs "o" @ [ "r in " + extents (fun a -> a.Results) ]
+        let place (a: WindowAxis) =
+            $"{a.PerResult} * r + {a.PerTap} * t" + (if a.Start = 0 then "" else $" + {a.Start}")
+        let places = String.Join(", ", Array.map place c.Axes)
+        "for "
+        + String.Join(", ", ranges)
+        + ":\n"
+        + $"    {nameOf p.Result}[b, o, r] = sum over c in 0..{channels}, t in {taps} of {nameOf p.Left}[o, c, t] * {nameOf p.Right}[b, c, {places}]    # 0 outside\n"
+
     /// A loop over steps: the body's buffers are named after what they hold.
     let rec private ofRepeat (nameOf: int -> string) (r: Repeat) : string =
         let carry j = if r.Carried = 1 then "carry" else $"carry{j}"
@@ -385,12 +400,16 @@ module internal PseudoCode =
                 |> Array.map (fun l ->
                     "# and with each band of rows, while it is in cache:\n" + ofLoop nameOf lengthOf l)
             ofLoop nameOf lengthOf s.Rows + String.Join("", sums)
-        | Kernel.Product p ->
+        | Kernel.Product p
+        | Kernel.Conv { Of = p } ->
             let rest =
                 match p.Epilogue with
                 | ValueSome l -> "# and with each part of it, while it is in cache:\n" + ofLoop nameOf lengthOf l
                 | ValueNone -> ""
-            ofProduct nameOf p + rest
+            (match kernel with
+             | Kernel.Conv c -> ofConv nameOf c
+             | _ -> ofProduct nameOf p)
+            + rest
         | Kernel.Repeat r -> ofRepeat nameOf r
         | Kernel.Lines l ->
             let shape = Shape.show [| l.Outer; l.Length; l.Inner |]

@@ -202,6 +202,7 @@ let ``every loop nest of a plan obeys the rules of the kernel language`` (p: Wil
         | Kernel.Summed s -> Array.iter (Kernel.Loop >> check) (Array.append [| s.Rows |] s.Sums)
         | Kernel.Repeat r -> Array.iter check r.Body.Kernels
         | Kernel.Product _
+        | Kernel.Conv _
         | Kernel.Lines _
         | Kernel.Fold _
         | Kernel.Check _

@@ -3,6 +3,7 @@
 module Nanograd.Core.Tests.KernelTests
 
 open System
+open System.Runtime.InteropServices
 open NUnit.Framework
 open FsCheck
 open FsCheck.FSharp
@@ -167,6 +168,38 @@ let ``convolutions and their gradients`` () =
         let y = convolution s (s.OneOf [| DType.F32; DType.F64 |])
         let x, w = y.Inputs[0], y.Inputs[1]
         Array.append [| y |] (Grad.gradient (Op.reduce Reduction.Sum [ 0 .. y.Rank - 1 ] (y * y)) [| x; w |]))
+
+/// Enough channels for vectors of them; jobs of several images, of rows of one, and of some channels; now and then sums longer than a
+/// chain.
+[<Test>]
+let ``convolutions of many channels`` () =
+    holds "conv, many channels" 30 (fun s ->
+        let n, dtype = s.OneOf [| 1; 2; 2; 2; 3 |], s.OneOf [| DType.F32; DType.F32; DType.F64 |]
+        let each (choices: int[]) = Array.init n (fun _ -> s.OneOf choices)
+        let isLong = s.Chance 0.1
+        let c =
+            { Strides = each [| 1; 1; 2; 3 |]
+              PadLow = each [| 0; 1; 2; -1 |]
+              PadHigh = each [| 0; 1; 1; 5 |]
+              LeftDilation = each [| 1 |]
+              RightDilation = each [| 1; 1; 2 |]
+              Groups = if isLong then 1 else s.OneOf [| 1; 1; 2 |] }
+        let kernel = each [| 2; 3; 3; 4 |]
+        let most =
+            if isLong then
+                1
+            else
+                (if n = 1 then 60
+                 elif n = 2 then 12
+                 else 4)
+        let extents = Array.init n (fun i -> (kernel[i] - 1) * c.RightDilation[i] + 3 + s.Between(0, most))
+        let taps = Shape.count kernel
+        let channels = if isLong then 8192 / taps + s.Between(1, 20) else 64 / taps + s.Between(1, 9)
+        let outputs = if isLong then 8 else s.OneOf [| 8; 9; 16; 17; 40; 70 |]
+        let x = s.Operand(dtype, Array.append [| s.OneOf [| 1; 1; 3 |]; channels * c.Groups |] extents)
+        let w = s.Operand(dtype, Array.append [| outputs * c.Groups; channels |] kernel)
+        let y = Op.conv c x w
+        [| (if s.Chance 0.5 then y else Op.binary Binary.Max y (Op.binary Binary.Mul y y)) |])
 
 /// Few channels and many positions, so that the weight's gradient is a sum longer than a chain, which reads patches where
 /// they lie.
@@ -407,3 +440,16 @@ let ``indices out of range are found before anything donated is overwritten`` ()
                    Program.storage (i64 [||] [ 5L ]) |]
             |> ignore)
         assertSame "untouched" before (elements (Program.storage state))
+
+/// A buffer frees its memory when nobody holds it any more; an address does not hold it.
+[<Test>]
+let ``what a thread keeps for convolutions survives collections`` () =
+    let thread = ConvThread()
+    let words = Array.create 8 0x5555_5555_5555_5555L
+    Marshal.Copy(words, 0, thread.Arguments, words.Length)
+    for _ in 1..2 do
+        GC.Collect()
+        GC.WaitForPendingFinalizers()
+    let kept = Array.zeroCreate<int64> words.Length
+    Marshal.Copy(thread.Arguments, kept, 0, kept.Length)
+    Assert.That(kept, Is.EqualTo(box words))

@@ -184,6 +184,7 @@ let rec private products (isInside: bool) (p: Nanograd.Plan) : int =
     p.Kernels
     |> Array.sumBy (fun k ->
         match k with
+        | Kernel.Conv _
         | Kernel.Product _ -> if isInside then 1 else 0
         | Kernel.Repeat r -> products true r.Body
         | Kernel.Loop _

@@ -28,7 +28,8 @@ let private normal (seed: int) (shape: int[]) =
 
 let private product (p: Kernel) =
     match p with
-    | Kernel.Product p -> Some p
+    | Kernel.Product p
+    | Kernel.Conv { Of = p } -> Some p
     | _ -> None
 
 /// Nothing but products, all of which but the first `plain` have an epilogue, and the bits are the interpreter's.

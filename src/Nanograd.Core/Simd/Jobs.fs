@@ -446,6 +446,12 @@ type internal EpilogueTile(loop: Loop, offsets: int[][], buffers: nativeint[], n
                 run position width
                 runRows start (m0 + 1) m1 width
 
+    /// The one of a product; null: it has none.
+    static member Of(product: Nanograd.Product, buffers: nativeint[], note: nativeint) : Tile =
+        match product.Epilogue with
+        | ValueSome loop -> EpilogueTile(loop, product.ResultOffsets, buffers, note)
+        | ValueNone -> null
+
     override _.Finish(batch, m0, m1, n0, n1) =
         let mutable n = n0
         while n < n1 do
@@ -480,9 +486,6 @@ type internal ProductJob(product: Nanograd.Product, buffers: nativeint[], note: 
               B = view product.RightOffsets
               C = view product.ResultOffsets }
 
-    let tile: Tile =
-        match product.Epilogue with
-        | ValueSome loop -> EpilogueTile(loop, product.ResultOffsets, buffers, note)
-        | ValueNone -> null
+    let tile = EpilogueTile.Of(product, buffers, note)
 
     member _.Run() = Gemm.runWith tile plan buffers[product.Left] buffers[product.Right] buffers[product.Result]

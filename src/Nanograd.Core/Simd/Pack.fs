@@ -313,6 +313,34 @@ type Pack private () =
 
             at <- at + count
 
+    /// `count` elements that are `step` bytes apart become adjacent.
+    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
+    static member Every(source: nativeint, step: nativeint, target: nativeint, count: int, size: int) =
+        for i in 0 .. count - 1 do
+            Pack.One(source + nativeint i * step, target + nativeint (i * size), size)
+
+    /// Columns m0 .. m1-1 of a matrix, from column m0 on with rows of `width` elements for n0 .. n1-1, to their places.
+    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
+    static member Scatter
+        (
+            source: nativeint,
+            width: int,
+            m0: int,
+            m1: int,
+            m: Axis,
+            n0: int,
+            n1: int,
+            n: Axis,
+            target: nativeint,
+            size: int
+        ) =
+        for i in m0 .. m1 - 1 do
+            let into = target + nativeint m.Offsets[i] * nativeint size
+
+            for j in n0 .. n1 - 1 do
+                let from = source + nativeint ((j - n0) * width + i - m0) * nativeint size
+                Pack.One(from, into + nativeint n.Offsets[j] * nativeint size, size)
+
     /// The same run of 16 to 192 bytes of every k: whole vectors, the last of which overlaps the one before. No loop in the loop.
     [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member private CopyRuns

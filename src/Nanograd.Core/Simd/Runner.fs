@@ -131,6 +131,9 @@ type internal Lease(plan: Plan, memory: MemoryPlan, homes: MovingHomes) =
             | Kernel.Product p ->
                 let job = ProductJob(p, buffers, note)
                 Action(fun () -> job.Run())
+            | Kernel.Conv c ->
+                let job = ConvJob(ConvPlan c, buffers, EpilogueTile.Of(c.Of, buffers, note))
+                Action(fun () -> job.RunAll())
             | Kernel.Lines l ->
                 let job = Lines.job l buffers
                 forked job (Lines.parts l)
