@@ -17,6 +17,21 @@ module WindowAxis =
     let results (axes: WindowAxis[]) = axes |> Array.fold (fun n a -> n * a.Results) 1
     let taps (axes: WindowAxis[]) = axes |> Array.fold (fun n a -> n * a.Taps) 1
 
+    /// Fewer output channels of a group than this do not fill vectors.
+    let fewOutputs = 8
+
+    /// At least three axes, the first ones of a single place.
+    let three (axes: WindowAxis[]) : WindowAxis[] =
+        let single =
+            { Extent = 1
+              Step = 0
+              Results = 1
+              Taps = 1
+              Start = 0
+              PerResult = 1
+              PerTap = 1 }
+        Array.append (Array.create (3 - axes.Length) single) axes
+
     /// Where in x the element is that a result and a tap (row-major numbers) meet, from the first element of the channel on; nowhere in
     /// the padding.
     let place (axes: WindowAxis[]) (result: int) (tap: int) : int voption =

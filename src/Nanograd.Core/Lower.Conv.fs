@@ -250,8 +250,16 @@ module internal LowerConv =
         let taps = phases |> Array.fold (fun n f -> n * f.Taps) 1
         let depth = t.Inputs[1].Shape[1] * taps
         let positions = t.Shape[0] * Shape.count t.Shape[2..]
-        let isEnough = taps > 1 && depth >= 64 && t.Shape[1] / c.Groups >= 8 && (depth < 4096 || positions >= 1024)
+        let outputs = t.Shape[1] / c.Groups
+        let isEnough =
+            taps > 1 && depth >= 64 && outputs >= WindowAxis.fewOutputs && (depth < 4096 || positions >= 1024)
         DType.isFloat t.DType && not isSpread && isEnough
+
+    /// Or for the one that fills vectors with positions?
+    let private slides (c: Convolution) (t: Tensor) (phases: Phase[]) =
+        let taps = phases |> Array.fold (fun n f -> n * f.Taps) 1
+        let isRow = phases.Length > 0 && phases[phases.Length - 1].Results >= 3
+        DType.isFloat t.DType && taps > 1 && isRow && t.Shape[1] / c.Groups < WindowAxis.fewOutputs
 
     /// The same in one kernel that reads x where it lies, with zeros around it.
     let private windows
@@ -333,7 +341,8 @@ module internal LowerConv =
                 let low, high = Array.map2 reach phases x.Shape[2..] |> Array.unzip
                 let isInside = Array.forall ((=) 0) low && Array.forall ((=) 0) high
                 // Without padding, products read x in place, too.
-                if not isInside && Array.forall (fills c t) some then
+                let isFor f = slides c t f || not isInside && fills c t f
+                if Array.forall isFor some then
                     let located = locate p x 1 w.Shape[1]
                     for f in some do
                         windows p c t target epilogue located f

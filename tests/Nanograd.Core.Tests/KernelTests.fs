@@ -201,6 +201,55 @@ let ``convolutions of many channels`` () =
         let y = Op.conv c x w
         [| (if s.Chance 0.5 then y else Op.binary Binary.Max y (Op.binary Binary.Mul y y)) |])
 
+/// Few output channels of each channel of x, so that vectors run over positions; steps of any kind; rows longer than a tile; now and
+/// then many channels, and sums longer than a chain.
+[<Test>]
+let ``convolutions of few channels`` () =
+    holds "conv, few channels" 40 (fun s ->
+        let n, dtype = s.OneOf [| 1; 2; 2; 2; 3 |], s.OneOf [| DType.F32; DType.F32; DType.F64 |]
+        let each (choices: int[]) = Array.init n (fun _ -> s.OneOf choices)
+        let isLong = s.Chance 0.1
+        let c =
+            { Strides = each [| 1; 1; 2; 3 |]
+              PadLow = each [| 0; 1; 2; -1 |]
+              PadHigh = each [| 0; 1; 1; 5 |]
+              LeftDilation = each [| 1; 1; 1; 2; 3 |]
+              RightDilation = each [| 1; 1; 2; 3 |]
+              Groups = if isLong then 1 else s.OneOf [| 1; 2; 5 |] }
+        let kernel = each [| 1; 2; 3; 4 |]
+        let most =
+            if isLong then
+                1
+            else
+                (if n = 1 then s.OneOf [| 60; 500 |]
+                 elif n = 2 then 30
+                 else 7)
+        let extents = Array.init n (fun i -> (kernel[i] - 1) * c.RightDilation[i] + 3 + s.Between(0, most))
+        let channels = if isLong then 8192 / Shape.count kernel + s.Between(1, 20) else s.OneOf [| 1; 1; 2; 3 |]
+        let x = s.Operand(dtype, Array.append [| s.OneOf [| 1; 1; 3 |]; channels * c.Groups |] extents)
+        let w = s.Operand(dtype, Array.append [| s.OneOf [| 1; 1; 2; 7 |] * c.Groups; channels |] kernel)
+        let y = Op.conv c x w
+        [| (if s.Chance 0.5 then y else Op.binary Binary.Max y (Op.binary Binary.Mul y y)) |])
+
+/// Each channel by itself, with both gradients; the weight's is a sum over all positions.
+[<Test>]
+let ``convolutions of single channels and their gradients`` () =
+    holds "conv, single channels" 15 (fun s ->
+        let dtype, stride = s.OneOf [| DType.F32; DType.F32; DType.F64 |], s.OneOf [| 1; 1; 2 |]
+        let groups = s.OneOf [| 1; 3; 4 |]
+        let c =
+            { Strides = [| stride; stride |]
+              PadLow = [| 1; 0 |]
+              PadHigh = [| 1; 1 |]
+              LeftDilation = [| 1; 1 |]
+              RightDilation = [| 1; s.OneOf [| 1; 2 |] |]
+              Groups = groups }
+        let extent = if s.Chance 0.2 then 95 * stride else s.Between(7, 40)
+        let x = s.Operand(dtype, [| s.OneOf [| 1; 2 |]; groups; extent; extent + 2 |])
+        let w = s.Operand(dtype, [| groups; 1; 3; 3 |])
+        let y = Op.conv c x w
+        Array.append [| y |] (Grad.gradient (Op.reduce Reduction.Sum [ 0 .. y.Rank - 1 ] (y * y)) [| x; w |]))
+
 /// Few channels and many positions, so that the weight's gradient is a sum longer than a chain, which reads patches where
 /// they lie.
 [<Test>]

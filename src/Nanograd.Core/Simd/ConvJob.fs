@@ -15,14 +15,14 @@ type internal ConvCopy private () =
     /// Bytes behind the copy that may be written.
     static member Slack = 128L
 
-    static member inline private Zeros(target: nativeint, bytes: int) =
+    static member inline Zeros(target: nativeint, bytes: int) =
         let mutable at = 0
         while at < bytes do
             Vector512.Store(Vector512<byte>.Zero, NativePtr.ofNativeInt<byte>(target + nativeint at))
             at <- at + 64
 
     /// Adjacent elements, the last vector over the one before.
-    static member inline private Row(source: nativeint, target: nativeint, bytes: int) =
+    static member inline Row(source: nativeint, target: nativeint, bytes: int) =
         let from, into = NativePtr.ofNativeInt<byte> source, NativePtr.ofNativeInt<byte> target
         if bytes >= 64 then
             let mutable at = 0
@@ -129,11 +129,13 @@ type internal ConvSums private () =
 /// What a thread needs to compute jobs of convolutions.
 [<Sealed>]
 type internal ConvThread() =
-    let copy, sums, totals, words = NativeBuffer(), NativeBuffer(), NativeBuffer(), NativeBuffer()
+    let copy, sums, totals = NativeBuffer(), NativeBuffer(), NativeBuffer()
+    let weights, words = NativeBuffer(), NativeBuffer()
 
     member _.Copy(bytes: int64) = copy.Reserve bytes
     member _.Sums(bytes: int64) = sums.Reserve bytes
     member _.Totals(bytes: int64) = totals.Reserve bytes
+    member _.Weights(bytes: int64) = weights.Reserve bytes
     /// Asked of the buffer each time, so that the buffer lives as long as this.
     member _.Arguments = words.Reserve(int64 (Slot.Count * sizeof<nativeint>))
 

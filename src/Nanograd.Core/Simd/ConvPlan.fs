@@ -52,6 +52,24 @@ type internal DepthBlock =
         Closes: bool
     }
 
+[<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
+module internal DepthBlock =
+    /// Boxes of k, cut where chains of sums end.
+    let cut (boxes: Box[]) (depth: int) : DepthBlock[] =
+        [| let mutable k = 0
+           for b in 0 .. boxes.Length - 1 do
+               let first, stop = k, k + boxes[b].Size
+               while k < stop do
+                   let chainEnd = min depth ((k / GemmPlan.Chain + 1) * GemmPlan.Chain)
+                   let next = min stop chainEnd
+                   { Box = b
+                     First = k - first
+                     Count = next - k
+                     K = k
+                     Opens = k % GemmPlan.Chain = 0
+                     Closes = next = chainEnd }
+                   k <- next |]
+
 /// How a convolution is computed: tiles of some positions times some vectors of output channels. Each k of a tile meets one element of x
 /// per position, wherever it lies, and a run of packed weights. The part of x that a job reads for a block of k is copied beside its
 /// padding, so that places are the same in every job; nothing is repeated for the taps.
@@ -66,17 +84,7 @@ type internal ConvPlan(conv: Conv) =
     let channels = p.RightOffsets[1].Length
     let evenly total limit = if total = 0 then limit else Box.ceilDiv total (Box.ceilDiv total limit)
 
-    /// Three axes, the first ones of a single place.
-    let axes =
-        let single =
-            { Extent = 1
-              Step = 0
-              Results = 1
-              Taps = 1
-              Start = 0
-              PerResult = 1
-              PerTap = 1 }
-        Array.append (Array.create (3 - conv.Axes.Length) single) conv.Axes
+    let axes = WindowAxis.three conv.Axes
 
     // ---- tiles
 
@@ -116,21 +124,7 @@ type internal ConvPlan(conv: Conv) =
 
     let blockK = max 16 (72 * 1024 / (width * size))
     let depthBoxes = Box.cut [| channels; axes[0].Taps; axes[1].Taps; axes[2].Taps |] blockK
-    let blocks =
-        [| let mutable k = 0
-           for b in 0 .. depthBoxes.Length - 1 do
-               let stop = k + depthBoxes[b].Size
-               let first = k
-               while k < stop do
-                   let chainEnd = min depth ((k / GemmPlan.Chain + 1) * GemmPlan.Chain)
-                   let next = min stop chainEnd
-                   { Box = b
-                     First = k - first
-                     Count = next - k
-                     K = k
-                     Opens = k % GemmPlan.Chain = 0
-                     Closes = next = chainEnd }
-                   k <- next |]
+    let blocks = DepthBlock.cut depthBoxes depth
 
     // ---- the copy of x that a block reads: [batch, channel, places of three axes], each axis with the places that are read
 

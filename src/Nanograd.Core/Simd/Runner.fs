@@ -132,8 +132,13 @@ type internal Lease(plan: Plan, memory: MemoryPlan, homes: MovingHomes) =
                 let job = ProductJob(p, buffers, note)
                 Action(fun () -> job.Run())
             | Kernel.Conv c ->
-                let job = ConvJob(ConvPlan c, buffers, EpilogueTile.Of(c.Of, buffers, note))
-                Action(fun () -> job.RunAll())
+                let tile = EpilogueTile.Of(c.Of, buffers, note)
+                if SlidingPlan.Suits c then
+                    let job = SlidingJob(SlidingPlan c, buffers, tile)
+                    Action(fun () -> job.RunAll())
+                else
+                    let job = ConvJob(ConvPlan c, buffers, tile)
+                    Action(fun () -> job.RunAll())
             | Kernel.Lines l ->
                 let job = Lines.job l buffers
                 forked job (Lines.parts l)
