@@ -2,6 +2,7 @@ namespace Nanograd.Simd
 
 open System
 open System.Collections.Concurrent
+open System.Runtime.CompilerServices
 open System.Runtime.InteropServices
 open Microsoft.FSharp.NativeInterop
 open Nanograd
@@ -177,6 +178,44 @@ type internal SlidingPlan(conv: Conv) =
     /// Is this a convolution for vectors of positions? `outputs` of a group, and how many results lie side by side.
     static member Suits(conv: Conv) = conv.Of.ResultOffsets[1].Length < WindowAxis.fewOutputs
 
+/// Loops over rows, apart from what decides about them.
+[<Sealed; AbstractClass>]
+type internal SlidingRows private () =
+    /// Rows of `left` bytes of zeros, `inside` bytes of x whose elements are `step` bytes apart, `right` bytes of zeros.
+    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
+    static member Load
+        (
+            source: nativeint,
+            sourceRow: nativeint,
+            step: nativeint,
+            size: int,
+            target: nativeint,
+            targetRow: nativeint,
+            rows: int,
+            left: int,
+            inside: int,
+            right: int
+        ) =
+        let mutable from, into = source, target
+        for _ in 1..rows do
+            if left > 0 then ConvCopy.Zeros(into, left)
+            if step = nativeint size then
+                ConvCopy.Row(from, into + nativeint left, inside)
+            else
+                Pack.Every(from, step, into + nativeint left, inside / size, size)
+            if right > 0 then ConvCopy.Zeros(into + nativeint (left + inside), right)
+            from <- from + sourceRow
+            into <- into + targetRow
+
+    /// Rows of `bytes` bytes.
+    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
+    static member Store(source: nativeint, sourceRow: nativeint, target: nativeint, rows: int, bytes: int) =
+        let mutable from, into = source, target
+        for _ in 1..rows do
+            ConvCopy.Row(from, into, bytes)
+            from <- from + sourceRow
+            into <- into + nativeint bytes
+
 /// Such a convolution at work.
 [<Sealed>]
 type internal SlidingJob(plan: SlidingPlan, buffers: nativeint[], tile: Tile) =
@@ -184,41 +223,52 @@ type internal SlidingJob(plan: SlidingPlan, buffers: nativeint[], tile: Tile) =
     let p = plan.Conv.Of
     let bytes (elements: int) = nativeint elements * nativeint plan.Size
 
-    /// One axis of one remainder of the copy: from which place of x on, and which of the places are inside.
+    /// Of `count` places from `first` on, by steps: from which on and up to which they are inside.
     let inside (axis: SlidingAxis) (first: int) (count: int) =
         let low = min count (max 0 ((axis.Step - 1 - first) / axis.Step))
         struct (low, max low (min count ((axis.Axis.Extent - first + axis.Step - 1) / axis.Step)))
 
-    /// A row of one remainder.
-    let copyRow (source: nativeint) (first: int) (count: int) (into: nativeint) =
-        let axis = plan.Axes[2]
-        let struct (low, high) = inside axis first count
-        let step = bytes (axis.Axis.Step * axis.Step)
-        let from = source + bytes ((first + low * axis.Step) * axis.Axis.Step)
-        if low > 0 then ConvCopy.Zeros(into, int (bytes low))
-        if step = nativeint plan.Size then
-            ConvCopy.Row(from, into + bytes low, int (bytes (high - low)))
-        else
-            Pack.Every(from, step, into + bytes low, high - low, plan.Size)
-        if count > high then ConvCopy.Zeros(into + bytes high, int (bytes (count - high)))
-
-    /// A channel, rows in the order of their addresses: what a vector writes behind one belongs to the next.
-    let copyChannel (source: nativeint) (firsts: int[]) (counts: int[]) (target: nativeint) =
+    /// The rows of one remainder of each axis, in the order of their addresses: what a vector writes behind one belongs to the next.
+    let copyRows (source: nativeint) (firsts: nativeptr<int>) (counts: int[]) (target: nativeint) =
+        let first axis = NativePtr.get firsts axis
         let a, b, c = plan.Axes[0], plan.Axes[1], plan.Axes[2]
-        for i in 0 .. a.Remainders.Length - 1 do
-            for j in 0 .. b.Remainders.Length - 1 do
-                for k in 0 .. c.Remainders.Length - 1 do
+        let struct (low, high) = inside c (first 2) counts[2]
+        let struct (top, bottom) = inside b (first 1) counts[1]
+        let zeros (into: nativeint) rows = if rows > 0 then ConvCopy.Zeros(into, int (bytes (rows * plan.Strides[1])))
+        for d in 0 .. counts[0] - 1 do
+            let deep = first 0 + d * a.Step
+            let into = target + bytes (d * plan.Strides[0])
+            if deep >= 0 && deep < a.Axis.Extent then
+                let tall, wide = first 1 + top * b.Step, first 2 + low * c.Step
+                let from = source + bytes (deep * a.Axis.Step + tall * b.Axis.Step + wide * c.Axis.Step)
+                zeros into top
+                SlidingRows.Load(
+                    from,
+                    bytes (b.Step * b.Axis.Step),
+                    bytes (c.Step * c.Axis.Step),
+                    plan.Size,
+                    into + bytes (top * plan.Strides[1]),
+                    bytes plan.Strides[1],
+                    bottom - top,
+                    int (bytes low),
+                    int (bytes (high - low)),
+                    int (bytes (counts[2] - high))
+                )
+                zeros (into + bytes (bottom * plan.Strides[1])) (counts[1] - bottom)
+            else
+                zeros into counts[1]
+
+    let copyChannel (source: nativeint) (firsts: int[]) (counts: int[]) (target: nativeint) =
+        let a, b, c = plan.Axes[0].Remainders, plan.Axes[1].Remainders, plan.Axes[2].Remainders
+        let starts = NativePtr.stackalloc<int> 3
+        for i in 0 .. a.Length - 1 do
+            for j in 0 .. b.Length - 1 do
+                for k in 0 .. c.Length - 1 do
+                    NativePtr.set starts 0 (firsts[0] + a[i])
+                    NativePtr.set starts 1 (firsts[1] + b[j])
+                    NativePtr.set starts 2 (firsts[2] + c[k])
                     let kind = i * plan.PerKind[0] + j * plan.PerKind[1] + k * plan.PerKind[2]
-                    for d in 0 .. counts[0] - 1 do
-                        let deep = firsts[0] + a.Remainders[i] + d * a.Step
-                        for t in 0 .. counts[1] - 1 do
-                            let tall = firsts[1] + b.Remainders[j] + t * b.Step
-                            let into = target + bytes (kind + d * plan.Strides[0] + t * plan.Strides[1])
-                            if deep >= 0 && deep < a.Axis.Extent && tall >= 0 && tall < b.Axis.Extent then
-                                let from = source + bytes (deep * a.Axis.Step + tall * b.Axis.Step)
-                                copyRow from (firsts[2] + c.Remainders[k]) counts[2] into
-                            else
-                                ConvCopy.Zeros(into, int (bytes counts[2]))
+                    copyRows source starts counts (target + bytes kind)
 
     let copy batch (box: Box) (part: Box) (target: nativeint) =
         let first i =
@@ -265,15 +315,19 @@ type internal SlidingJob(plan: SlidingPlan, buffers: nativeint[], tile: Tile) =
     let store batch m (box: Box) (sums: nativeint) =
         let n = plan.FirstOf box
         let target = buffers[p.Result] + bytes (p.ResultOffsets[0].[batch] + p.ResultOffsets[1].[m])
-        for row in 0 .. box.Count[0] * box.Count[1] - 1 do
-            let from, first = sums + bytes (row * plan.Width), n + row * box.Count[2]
-            let stop = first + box.Count[2]
-            let mutable at = first
-            while at < stop do
-                let next = min stop plan.ResultN.RunEnds[at]
-                let into = target + bytes plan.ResultN.Offsets[at]
-                Pack.CopyBytes(from + bytes (at - first), into, int (bytes (next - at)))
-                at <- next
+        let rows, wide = box.Count[0] * box.Count[1], box.Count[2]
+        if plan.ResultN.RunEnds[n] >= n + rows * wide then
+            let into = target + bytes plan.ResultN.Offsets[n]
+            SlidingRows.Store(sums, bytes plan.Width, into, rows, int (bytes wide))
+        else
+            for row in 0 .. rows - 1 do
+                let from, first = sums + bytes (row * plan.Width), n + row * wide
+                let mutable at = first
+                while at < first + wide do
+                    let next = min (first + wide) plan.ResultN.RunEnds[at]
+                    let into = target + bytes plan.ResultN.Offsets[at]
+                    Pack.CopyBytes(from + bytes (at - first), into, int (bytes (next - at)))
+                    at <- next
 
     let sum (thread: ConvThread) batch (box: Box) =
         let size = int64 plan.Size
