@@ -66,13 +66,13 @@ public static partial class Functional
     /// <example><code>Console.WriteLine(Functional.Explain(Functional.Grad(x => x.Softmax().Square().Sum()), x))</code></example>
     [System.Runtime.CompilerServices.OverloadResolutionPriority(1)]
     public static Explanation Explain(Func<Tensor, Tensor> f, Tensor x) =>
-        new(Nanograd.Explain.call(new Trace(x).Lower(f), Trace.Given([x])[0]));
+        new(Nanograd.Explain.call(new Trace(x) { CarriesUpdates = true }.Lower(f), Trace.Given([x])[0]));
 
     /// <summary>The same for a function of trees.</summary>
     public static Explanation Explain<T, U>(Func<T, U> f, T x)
     {
         var leaves = Trees<T>.Leaves(x);
-        var trace = new Trace(leaves);
+        var trace = new Trace(leaves) { CarriesUpdates = true };
         return new(Nanograd.Explain.call(trace.Lower(f, x, new System.Runtime.CompilerServices.StrongBox<U>()), Trace.Given(leaves)));
     }
 }

@@ -141,10 +141,16 @@ public static partial class Functional
     public static U Checkpoint<T, U>(Func<T, U> f, T x)
     {
         var leaves = Trees<T>.Leaves(x);
-        var trace = new Trace(leaves);
+        var trace = new Trace(leaves) { CarriesUpdates = true };
         var form = new StrongBox<U>();
         var results = Loops.checkpoint(trace.Lower(f, x, form), Trace.Given(leaves));
-        return Trees<U>.Rebuild(form.Value!, trace.Results(results));
+        var updates = results[^trace.Updated.Length..];
+        for (var i = 0; i < updates.Length; i++)
+        {
+            trace.Updated[i].Update(new Tensor(updates[i], null, frozen: true));
+        }
+
+        return Trees<U>.Rebuild(form.Value!, trace.Results(results[..^updates.Length]));
     }
 
     /// <summary>

@@ -61,6 +61,14 @@ internal sealed class ParityTests
         "Pad", "PixelShuffle", "PixelUnshuffle", "ChannelShuffle",
     ];
 
+    /// <summary>The layers of the models by name, and their functions: F has them, or is made of them.</summary>
+    private static IEnumerable<string> Layers() =>
+        from type in Assembly.Load("Nanograd.Models").GetExportedTypes()
+        where type.Namespace == "Nanograd" && type.IsAbstract && type.IsSealed
+        from name in type.GetMethods(BindingFlags.Public | BindingFlags.Static | BindingFlags.DeclaredOnly).Select(m => m.Name)
+            .Prepend(type.Name.EndsWith("Module", StringComparison.Ordinal) ? type.Name[..^"Module".Length] : type.Name)
+        select name;
+
     private static readonly (string[] Modules, Type Facade)[] Places =
     [
         (["Creation", "Elementwise", "Moving", "Lookups", "Reductions", "Special", "Statistics", "Resizing", "Contractions", "Einsum", "Random", "Symbols"], typeof(Tensor)),
@@ -120,7 +128,7 @@ internal sealed class ParityTests
         var missing =
             from place in Places
             let functions = place.Modules.SelectMany(Functions).SelectMany(Names).Concat(Operators()).Concat(FacadeOnly)
-                .Concat(place.Facade == typeof(F) ? [.. Functions("Elementwise"), .. Functions("Reductions"), .. OfLayers] : [])
+                .Concat(place.Facade == typeof(F) ? [.. Functions("Elementwise"), .. Functions("Reductions"), .. Layers().SelectMany(Names), .. OfLayers] : [])
                 .Concat(place.Facade == typeof(Functional) ? ["Explain"] : [])
                 .Select(n => n.ToUpperInvariant()).ToHashSet()
             from method in Methods(place.Facade)

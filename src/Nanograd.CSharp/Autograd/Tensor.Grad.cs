@@ -50,7 +50,6 @@ public partial class Tensor
     {
         Replace(literal);
         Lineage = Lineage.OfLeaf(this, literal);
-        IsFrozen = false;
     }
 
     /// <summary>

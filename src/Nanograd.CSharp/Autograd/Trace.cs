@@ -11,7 +11,23 @@ internal sealed class Trace
 {
     private readonly Lineage _variable = Lineage.OfVariable();
     private readonly HashSet<Lineage> _closedOver = new(ReferenceEqualityComparer.Instance);
+    private readonly List<(Buffer Buffer, Node Before)> _updates = [];
     private readonly Tensor[] _operands;
+
+    /// <summary>The innermost one whose function this thread is in.</summary>
+    [ThreadStatic]
+    private static Trace? _current;
+
+    public static Trace? Current => _current;
+
+    /// <summary>
+    /// Whether the function may update buffers: its results are then followed by the new values of <see cref="Updated"/>.
+    /// Otherwise an update is an error, because its value would be an expression of the function's variables.
+    /// </summary>
+    public bool CarriesUpdates { get; init; }
+
+    /// <summary>The buffers that the function updated.</summary>
+    public Buffer[] Updated { get; private set; } = [];
 
     public Trace(params Tensor[] operands) => _operands = operands;
 
@@ -25,6 +41,8 @@ internal sealed class Trace
     {
         // Whoever calls a transform under NoGrad does not want the derivatives inside it to be zero.
         var depth = NoGrad.Suspend();
+        var outer = _current;
+        _current = this;
         try
         {
             var results = f([.. variables.Select(v => new Tensor(v, _variable))]);
@@ -33,12 +51,32 @@ internal sealed class Trace
                 _closedOver.UnionWith(result.Lineage!.Sources());
             }
 
-            return Given(results);
+            Updated = [.. _updates.Select(u => u.Buffer).Distinct<Buffer>(ReferenceEqualityComparer.Instance)];
+            return [.. Given(results), .. Updated.Select(b => Nanograd.Grad.stopGradient(b.Expression))];
         }
         finally
         {
             NoGrad.Resume(depth);
+            _current = outer;
+            foreach (var (buffer, before) in Enumerable.Reverse(_updates))
+            {
+                buffer.Restore(before);
+            }
+
+            _updates.Clear();
         }
+    }
+
+    /// <summary>Notes that the function is about to update a buffer.</summary>
+    public void Take(Buffer buffer)
+    {
+        if (!CarriesUpdates)
+        {
+            throw new InvalidOperationException(
+                "A buffer cannot be updated inside a function that Functional transforms; call Eval() on the module before, or make it without running statistics.");
+        }
+
+        _updates.Add((buffer, buffer.Expression));
     }
 
     /// <summary>A function of one tensor, as the core takes it.</summary>

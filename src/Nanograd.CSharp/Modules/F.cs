@@ -39,20 +39,6 @@ public static partial class F
     public static Tensor Embedding(Tensor input, Tensor weight) =>
         Tensor.Make(n => Zoo.Layers.Embedding(n[0]!, n[1]!), input, weight);
 
-    /// <summary>Normalises the last axes, which must have the extents <paramref name="normalizedShape"/>.</summary>
-    public static Tensor LayerNorm(Tensor input, int[] normalizedShape, Tensor? weight = null, Tensor? bias = null, double eps = 1e-5)
-    {
-        var shape = input.Shape;
-        var axes = normalizedShape.Length;
-        if (axes == 0 || axes > shape.Count || !shape.Skip(shape.Count - axes).SequenceEqual(normalizedShape))
-        {
-            throw new ArgumentException(
-                $"LayerNorm: the last axes must be [{string.Join(",", normalizedShape)}], got {Nanograd.Shape.describe(input.Expression)}.");
-        }
-
-        return Tensor.Make(n => Zoo.Layers.LayerNorm(n[0]!, axes, n[1], n[2], eps), input, weight, bias);
-    }
-
     /// <summary>Zeroes numbers with probability p and scales the others by 1/(1-p); does nothing when not <paramref name="training"/>.</summary>
     public static Tensor Dropout(Tensor input, double p = 0.5, bool training = true, Generator? generator = null)
     {

@@ -14,19 +14,16 @@ public sealed class KeyNameAttribute(string name) : Attribute
     public string Name { get; } = name;
 }
 
-/// <summary>What <see cref="Module.LoadStateDict"/> did not find a partner for.</summary>
-/// <param name="MissingKeys">Parameters of the module that the dictionary does not have.</param>
-/// <param name="UnexpectedKeys">Entries of the dictionary that the module does not have.</param>
-public sealed record LoadReport(IReadOnlyList<string> MissingKeys, IReadOnlyList<string> UnexpectedKeys);
-
 /// <summary>
-/// A part of a model. Write a class with parameters and modules in fields or properties (arrays, lists and dictionaries of
-/// them, too) and override <see cref="Forward"/>; they are found by themselves, under PyTorch's names
+/// A part of a model. Write a class with parameters, buffers and modules in fields or properties (arrays, lists and dictionaries
+/// of them, too) and override <see cref="Forward"/>; they are found by themselves, under PyTorch's names
 /// (<c>Layers[0].Weight</c> is <c>layers.0.weight</c>).
 /// </summary>
-public abstract class Module
+public abstract partial class Module
 {
     private static readonly ConcurrentDictionary<Type, (string Name, FieldInfo Field)[]> Fields = new();
+
+    private List<KeyValuePair<string, object?>>? _registered;
 
     /// <summary>True while the module trains (dropout drops), false while it is used.</summary>
     public bool Training { get; private set; } = true;
@@ -38,7 +35,7 @@ public abstract class Module
     // ------------------------------------------------------------------------------------------------ what it is made of
 
     /// <summary>
-    /// The named parts: parameters, modules, and collections of them. By default all fields and properties, those of base
+    /// The named parts: parameters, buffers, modules, and collections of them. By default all fields and properties, those of base
     /// classes first, each in the order of declaration.
     /// </summary>
     protected virtual IEnumerable<KeyValuePair<string, object?>> Parts()
@@ -47,6 +44,26 @@ public abstract class Module
         {
             yield return new(name, field.GetValue(this));
         }
+    }
+
+    /// <summary>Adds a buffer that is in no field, under a name of its own. It is returned.</summary>
+    public Buffer RegisterBuffer(string name, Tensor value, bool persistent = true) => Register(name, new Buffer(value, persistent));
+
+    /// <summary>Adds a parameter that is in no field, under a name of its own. It is returned.</summary>
+    public Parameter RegisterParameter(string name, Parameter parameter) => Register(name, parameter);
+
+    /// <summary>Adds a module that is in no field, under a name of its own. It is returned.</summary>
+    public T RegisterModule<T>(string name, T module) where T : Module => Register(name, module);
+
+    private T Register<T>(string name, T part) where T : class
+    {
+        if (name.Length == 0 || name.Contains('.') || OwnParts().Any(p => p.Name == name))
+        {
+            throw new ArgumentException($"{GetType().Name}: a part needs a name that is new, not empty and without dots, got '{name}'.");
+        }
+
+        (_registered ??= []).Add(new(name, part));
+        return part;
     }
 
     private static (string, FieldInfo)[] FieldsOf(Type type)
@@ -88,14 +105,17 @@ public abstract class Module
         return text.ToString();
     }
 
+    private List<(string Name, object Part)> OwnParts() =>
+        [.. Parts().Concat(_registered ?? []).SelectMany(p => Flatten(p.Key, p.Value))];
+
     private static IEnumerable<(string Name, object Part)> Flatten(string name, object? value)
     {
         switch (value)
         {
-            case Parameter or Module:
+            case Parameter or Buffer or Module:
                 yield return (name, value);
                 break;
-            case string or null:
+            case string or Tensor or null:
                 break;
             case IDictionary dictionary:
                 foreach (DictionaryEntry entry in dictionary)
@@ -126,63 +146,123 @@ public abstract class Module
     private static bool HoldsParts(Type type) => type.GetInterfaces().Append(type)
         .Where(t => t.IsGenericType && t.GetGenericTypeDefinition() == typeof(IEnumerable<>))
         .Select(t => t.GetGenericArguments()[0])
-        .Any(t => t.IsAssignableTo(typeof(Module)) || t == typeof(Parameter) || t == typeof(object) || HoldsParts(t));
+        .Any(t => t.IsAssignableTo(typeof(Module)) || t.IsAssignableTo(typeof(Tensor)) || t == typeof(object) || HoldsParts(t));
 
-    private void Visit(string prefix, HashSet<object> seen, Action<string, Module>? onModule, Action<string, Parameter>? onParameter)
+    /// <summary>
+    /// Everything inside with its path, as in PyTorch: a module, its own parameters, its own buffers, then its modules. What is
+    /// shared appears once, or, if <paramref name="everywhere"/>, under each of its names.
+    /// </summary>
+    private IEnumerable<(string Path, object Part)> Walk(string prefix, HashSet<object> seen, bool everywhere)
     {
         if (!seen.Add(this))
         {
-            return;
+            yield break;
         }
 
-        onModule?.Invoke(prefix, this);
-        var parts = Parts().SelectMany(p => Flatten(p.Key, p.Value)).ToList();
-        foreach (var (name, part) in parts) // as in PyTorch: a module's own parameters come before those of its parts
+        yield return (prefix, this);
+        var parts = OwnParts();
+        foreach (var (name, part) in parts.Where(p => p.Part is Parameter).Concat(parts.Where(p => p.Part is Buffer)))
         {
-            if (part is Parameter parameter && seen.Add(parameter))
+            if (everywhere || seen.Add(part))
             {
-                onParameter?.Invoke(Join(prefix, name), parameter);
+                yield return (Join(prefix, name), part);
             }
         }
 
         foreach (var (name, part) in parts)
         {
-            (part as Module)?.Visit(Join(prefix, name), seen, onModule, onParameter);
+            foreach (var inside in (part as Module)?.Walk(Join(prefix, name), seen, everywhere) ?? [])
+            {
+                yield return inside;
+            }
+        }
+
+        if (everywhere)
+        {
+            seen.Remove(this); // it may appear elsewhere again, but not inside itself
         }
     }
+
+    private IEnumerable<(string Path, object Part)> Everything(bool everywhere = false) =>
+        Walk("", new(ReferenceEqualityComparer.Instance), everywhere);
+
+    private IReadOnlyList<(string, T)> Named<T>() where T : class =>
+        [.. Everything().Where(p => p.Part is T).Select(p => (p.Path, (T)p.Part))];
 
     private static string Join(string prefix, string name) => prefix.Length == 0 ? name : $"{prefix}.{name}";
 
     /// <summary>This module and all modules in it, with their paths (the empty one is this module's).</summary>
-    public IReadOnlyList<(string Name, Module Module)> NamedModules()
-    {
-        var result = new List<(string, Module)>();
-        Visit("", new(ReferenceEqualityComparer.Instance), (name, module) => result.Add((name, module)), null);
-        return result;
-    }
+    public IReadOnlyList<(string Name, Module Module)> NamedModules() => Named<Module>();
+
+    /// <summary>This module and all modules in it.</summary>
+    public IReadOnlyList<Module> Modules() => [.. NamedModules().Select(m => m.Module)];
+
+    /// <summary>The modules that are parts of this one, not of its parts, with their names.</summary>
+    public IReadOnlyList<(string Name, Module Module)> NamedChildren() =>
+        [.. OwnParts().Where(p => p.Part is Module).DistinctBy(p => p.Part, ReferenceEqualityComparer.Instance).Select(p => (p.Name, (Module)p.Part))];
+
+    /// <summary>The modules that are parts of this one, not of its parts.</summary>
+    public IReadOnlyList<Module> Children() => [.. NamedChildren().Select(m => m.Module)];
 
     /// <summary>All parameters with their paths; one that is shared appears once.</summary>
-    public IReadOnlyList<(string Name, Parameter Parameter)> NamedParameters()
-    {
-        var result = new List<(string, Parameter)>();
-        Visit("", new(ReferenceEqualityComparer.Instance), null, (name, parameter) => result.Add((name, parameter)));
-        return result;
-    }
+    public IReadOnlyList<(string Name, Parameter Parameter)> NamedParameters() => Named<Parameter>();
 
     /// <summary>All parameters; one that is shared appears once.</summary>
     public IReadOnlyList<Parameter> Parameters() => [.. NamedParameters().Select(p => p.Parameter)];
 
+    /// <summary>All buffers with their paths; one that is shared appears once.</summary>
+    public IReadOnlyList<(string Name, Buffer Buffer)> NamedBuffers() => Named<Buffer>();
+
+    /// <summary>All buffers; one that is shared appears once.</summary>
+    public IReadOnlyList<Buffer> Buffers() => [.. NamedBuffers().Select(b => b.Buffer)];
+
     /// <summary>The number of numbers in all parameters.</summary>
     public long ParameterCount() => Parameters().Sum(p => (long)p.Count);
 
-    // ------------------------------------------------------------------------------------------------ state
+    /// <summary>The module at a path, such as <c>layers.0.norm</c>; the empty path is this one's.</summary>
+    /// <exception cref="KeyNotFoundException">There is none.</exception>
+    public Module GetSubmodule(string path) => At<Module>("module", path);
+
+    /// <summary>The parameter at a path, such as <c>layers.0.weight</c>.</summary>
+    /// <exception cref="KeyNotFoundException">There is none.</exception>
+    public Parameter GetParameter(string path) => At<Parameter>("parameter", path);
+
+    /// <summary>The buffer at a path, such as <c>bn1.running_mean</c>.</summary>
+    /// <exception cref="KeyNotFoundException">There is none.</exception>
+    public Buffer GetBuffer(string path) => At<Buffer>("buffer", path);
+
+    private T At<T>(string what, string path) where T : class
+    {
+        var all = Everything(everywhere: true).Where(p => p.Part is T).ToList();
+        return all.Find(p => p.Path == path).Part as T
+            ?? throw new KeyNotFoundException($"{GetType().Name} has no {what} '{path}'{Nearest(path, all.Select(p => p.Path))}.");
+    }
+
+    /// <summary>Calls a function with every module inside, parts before what they are parts of, and with this one at last.</summary>
+    public Module Apply(Action<Module> action)
+    {
+        foreach (var child in Children())
+        {
+            child.Apply(action);
+        }
+
+        action(this);
+        return this;
+    }
+
+    // ------------------------------------------------------------------------------------------------ modes
 
     /// <summary>Switches training behaviour on (or off) here and in all parts.</summary>
     public Module Train(bool mode = true)
     {
-        foreach (var (_, module) in NamedModules())
+        foreach (var module in Modules())
         {
             module.Training = mode;
+        }
+
+        if (!mode)
+        {
+            PendingUpdates.Evaluate(Buffers());
         }
 
         return this;
@@ -200,67 +280,43 @@ public abstract class Module
         }
     }
 
-    /// <summary>The values of all parameters now, by path. They are copies: training does not change them.</summary>
-    public IReadOnlyDictionary<string, Tensor> StateDict() =>
-        NamedParameters().ToDictionary(p => p.Name, p => p.Parameter.Detach());
+    /// <summary>Training leaves all parameters as they are: no gradient flows to them. (PyTorch: <c>requires_grad_(False)</c>.)</summary>
+    public Module Freeze() => RequiresGradTo(false);
 
-    /// <summary>Puts values into the parameters, all or (when one has the wrong shape, or names differ) none.</summary>
-    /// <param name="state">Values by path.</param>
-    /// <param name="strict">False: missing and unknown names are reported, not refused.</param>
-    public LoadReport LoadStateDict(IReadOnlyDictionary<string, Tensor> state, bool strict = true)
+    /// <summary>Training changes all parameters again.</summary>
+    public Module Unfreeze() => RequiresGradTo(true);
+
+    private Module RequiresGradTo(bool value)
     {
-        var parameters = NamedParameters().ToDictionary(p => p.Name, p => p.Parameter);
-        var missing = parameters.Keys.Where(k => !state.ContainsKey(k)).ToList();
-        var unexpected = state.Keys.Where(k => !parameters.ContainsKey(k)).ToList();
-        var misshaped = parameters.Where(p => state.TryGetValue(p.Key, out var value) && !value.Shape.SequenceEqual(p.Value.Shape)).ToList();
-        var problems = new List<string>();
-        if (strict)
+        foreach (var parameter in Parameters())
         {
-            problems.AddRange(missing.Select(k => $"'{k}' is missing{Nearest(k, unexpected)}"));
-            problems.AddRange(unexpected.Select(k => $"'{k}' is unknown{Nearest(k, missing)}"));
+            parameter.RequiresGrad = value;
         }
 
-        problems.AddRange(misshaped.Select(p =>
-            $"'{p.Key}' must be {Nanograd.Shape.describe(p.Value.Expression)}, got {Nanograd.Shape.describe(state[p.Key].Expression)}"));
-        if (problems.Count > 0)
-        {
-            var shown = string.Join("; ", problems.Take(10)) + (problems.Count > 10 ? $"; and {problems.Count - 10} more" : "");
-            throw new ArgumentException($"LoadStateDict into {GetType().Name}: {shown}.");
-        }
-
-        foreach (var (name, parameter) in parameters)
-        {
-            if (state.TryGetValue(name, out var value))
-            {
-                parameter.Set(value);
-            }
-        }
-
-        return new LoadReport(missing, unexpected);
+        return this;
     }
 
-    private static string Nearest(string key, List<string> candidates)
+    /// <summary>Parameters and buffers of floats get another type. Optimizers should be made afterwards.</summary>
+    /// <param name="dtype">A type of floats.</param>
+    public Module To(DType dtype)
     {
-        var best = candidates.Select(c => (Name: c, Distance: Distance(key, c))).OrderBy(c => c.Distance).FirstOrDefault();
-        return best.Name is not null && best.Distance <= Math.Max(2, key.Length / 3) ? $" (did you mean '{best.Name}'?)" : "";
-    }
-
-    /// <summary>How many letters must be inserted, removed or replaced (Levenshtein 1966).</summary>
-    private static int Distance(string a, string b)
-    {
-        var row = Enumerable.Range(0, b.Length + 1).ToArray();
-        for (var i = 1; i <= a.Length; i++)
+        if (!dtype.IsFloat())
         {
-            var diagonal = row[0];
-            row[0] = i;
-            for (var j = 1; j <= b.Length; j++)
-            {
-                var above = row[j];
-                row[j] = Math.Min(Math.Min(row[j], row[j - 1]) + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1));
-                diagonal = above;
-            }
+            throw new ArgumentException($"To: the parameters of a module must be floats, got {dtype}.");
         }
 
-        return row[b.Length];
+        PendingUpdates.Evaluate(Buffers());
+        foreach (var parameter in Parameters().Where(p => p.DType.IsFloat() && p.DType != dtype))
+        {
+            parameter.Adopt(Copies.Of(parameter.To(dtype)), parameter.RequiresGrad);
+            parameter.Restart(null);
+        }
+
+        foreach (var buffer in Buffers().Where(b => b.DType.IsFloat() && b.DType != dtype))
+        {
+            buffer.Put(Copies.Of(buffer.To(dtype)));
+        }
+
+        return this;
     }
 }

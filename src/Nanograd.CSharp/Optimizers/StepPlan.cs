@@ -29,7 +29,7 @@ internal sealed class Slot(Parameter parameter)
 
 /// <summary>
 /// One step as a function: literals, optimizer state, rates and step counts in; new parameters, new state, losses, module
-/// results, norms and gradients that somebody looked at out. It is found again by the structure of the forward part and
+/// results, norms, gradients that somebody looked at and buffers out. It is found again by the structure of the forward part and
 /// the list of what was done with it, so that the backward part is built for the first step only.
 /// </summary>
 internal sealed class StepPlan
@@ -43,6 +43,7 @@ internal sealed class StepPlan
     private readonly List<Clipping> _clippings = [];
     private readonly List<Tensor> _bystanders = [];
     private readonly List<Tensor> _seen = [];
+    private readonly Buffer[] _updates;
     private readonly Node[] _literals;
     private Hash _structure = Hash.Zero;
 
@@ -77,9 +78,19 @@ internal sealed class StepPlan
             }
         }
 
+        _updates = PendingUpdates.Before(stepping.Select(p => p.Expression));
+        Note(8);
+        Note(_updates.Length);
+        _roots.AddRange(_updates.Select(u => u.Expression));
+
         (var key, _literals, var variables) = Program.key([.. _roots]);
         if (variables.Length > 0)
         {
+            foreach (var buffer in _updates.Where(u => u.IsOpen))
+            {
+                buffer.Abandon(); // a pass over variables updated it: nothing that could be computed
+            }
+
             throw new InvalidOperationException("Step: the loss contains variables without a value.");
         }
 
@@ -129,7 +140,7 @@ internal sealed class StepPlan
     }
 
     private IEnumerable<Tensor> Settled =>
-        _passes.Select(p => p.Loss).Concat(_passes.SelectMany(p => p.Results)).Concat(_clippings.Select(c => c.Norm)).Concat(_seen);
+        [.. _passes.Select(p => p.Loss), .. _passes.SelectMany(p => p.Results), .. _clippings.Select(c => c.Norm), .. _seen, .. _updates];
 
     // ------------------------------------------------------------------------------------------------ compiling
 
@@ -243,7 +254,12 @@ internal sealed class StepPlan
         }
         catch
         {
-            // Errors are found before anything is overwritten: the parameters keep their values.
+            // Errors are found before anything is overwritten: the parameters keep their values, and buffers theirs.
+            foreach (var buffer in _updates)
+            {
+                buffer.Abandon();
+            }
+
             foreach (var slot in _buckets.SelectMany(b => b.Slots))
             {
                 slot.Parameter.Adopt(Back(slot.Parameter.Expression), requiresGrad: true);

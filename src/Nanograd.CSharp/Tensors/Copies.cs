@@ -9,7 +9,7 @@ internal static class Copies
         unsafe
         {
             var bytes = (long)source.Length * DTypeModule.size(source.DType);
-            Buffer.MemoryCopy((void*)source.Pointer, (void*)copy.Pointer, bytes, bytes);
+            System.Buffer.MemoryCopy((void*)source.Pointer, (void*)copy.Pointer, bytes, bytes);
         }
 
         GC.KeepAlive(source);
@@ -28,6 +28,8 @@ internal static class Copies
     }
 
     public static Node Scalar(float value) => Creation.ofArray(CoreType.F32, [], new[] { value });
+
+    public static Node Scalar(long value) => Creation.ofArray(CoreType.I64, [], new[] { value });
 
     public static Node Scalar(int value) => Creation.ofArray(CoreType.I32, [], new[] { value });
 }

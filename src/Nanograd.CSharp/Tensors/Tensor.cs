@@ -75,6 +75,14 @@ public partial class Tensor
         return new Tensor(build(nodes), recording ? Lineage.Join(operands) : null, !recording && (tracked || frozen));
     }
 
+    /// <summary>The same for functions with several results.</summary>
+    internal static Tensor[] MakeAll(Func<Node?[], Node[]> build, params Tensor?[] operands)
+    {
+        Node[] all = [];
+        var first = Make(n => (all = build(n))[0], operands);
+        return [first, .. all[1..].Select(n => new Tensor(n, first.Lineage, first.IsFrozen))];
+    }
+
     private static Tensor Make(Func<Node, Node> build, Tensor x) => Make(n => build(n[0]!), [x]);
 
     private static Tensor Make(Func<Node, Node, Node> build, Tensor x, Tensor y) => Make(n => build(n[0]!, n[1]!), [x, y]);
@@ -138,12 +146,13 @@ public partial class Tensor
         IsFrozen = false;
     }
 
-    /// <summary>Takes another value, as a leaf does.</summary>
-    private protected void Replace(Node literal)
+    /// <summary>Takes another value, as cells do: parameters a literal, buffers an expression, too.</summary>
+    private protected void Replace(Node node, bool frozen = false)
     {
-        _expression = literal;
-        _value = literal;
+        _expression = node;
+        _value = node.Op.IsLiteral ? node : null;
         _build = null;
+        IsFrozen = frozen;
     }
 
     /// <summary>The value of a tensor with one element.</summary>
