@@ -92,3 +92,67 @@ type Norms =
     static member SpectralStart(key: Tensor, weight: Tensor, axis: int) : Tensor[] =
         let s = SpectralNorm.init key axis weight
         [| s.U; s.V |]
+
+/// Layers of PyTorch that look up, combine and rearrange, for languages that have no options: what is optional may be null.
+[<AbstractClass; Sealed>]
+type Tables =
+    static member private Padded(op: string, padding: Nullable<int>, weight: Tensor) =
+        Option.ofNullable padding |> Option.map (fun p -> Embedding.paddingRow op p { Weight = weight })
+
+    /// Rows of the table `[vocabulary; dim]`: integers `[..]` to `[..; dim]`. The row of `padding` gets no gradient.
+    static member Embedding(ids: Tensor, weight: Tensor, padding: Nullable<int>) : Tensor =
+        match Tables.Padded("embedding", padding, weight) with
+        | Some row -> Embedding.applyPadded row { Weight = weight } ids
+        | None -> Embedding.apply { Weight = weight } ids
+
+    /// PyTorch's start of a table: normal, the row of `padding` zeros.
+    static member EmbeddingStart(key: Tensor, vocabulary: int, dim: int, padding: Nullable<int>) : Tensor =
+        let table = (Embedding.init 1.0 key vocabulary dim).Weight
+        match Tables.Padded("embedding", padding, table) with
+        | Some row ->
+            let isRow = eq (arange DType.I64 vocabulary) (scalarOf DType.I64 (float row))
+            where (unsqueeze 1 isRow) (zerosLike table) table
+        | None -> table
+
+    /// The table with the rows that `ids` name scaled down to p-norm `limit` where theirs is larger.
+    static member Renormalised(weight: Tensor, ids: Tensor, limit: float, p: float) : Tensor =
+        (Embedding.renormalise limit p ids { Weight = weight }).Weight
+
+    /// Table rows of bags, pooled: mode sum, mean or max.
+    static member EmbeddingBag
+        (ids: Tensor, weight: Tensor, offsets: Tensor, mode: string, padding: Nullable<int>, weights: Tensor)
+        : Tensor =
+        let mode =
+            match mode with
+            | "sum" -> BagMode.Sum
+            | "mean" -> BagMode.Mean
+            | "max" -> BagMode.Max
+            | other -> raise (ArgumentException $"embeddingBag: the mode must be sum, mean or max, not {other}.")
+        let padding = Tables.Padded("embeddingBag", padding, weight)
+        EmbeddingBag.apply mode padding { Weight = weight } (Optional.ofNull offsets) (Optional.ofNull weights) ids
+
+    /// x^T W y + b: `[..; in1]` and `[..; in2]` to `[..; out]`.
+    static member Bilinear(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor) : Tensor =
+        Bilinear.apply { Weight = weight; Bias = Optional.ofNull bias } x y
+
+    /// PyTorch's start of a bilinear form: the weight, and the bias if there is one.
+    static member BilinearStart(key: Tensor, in1: int, in2: int, outFeatures: int, bias: bool) : Tensor[] =
+        let p = Bilinear.init key in1 in2 outFeatures bias
+        Array.append [| p.Weight |] (Option.toArray p.Bias)
+
+    /// A dense layer, which gets no gradient, and its low-rank change (A `[r; in]`, B `[out; r]`); with a key the change's input
+    /// is dropped out.
+    static member LoRA
+        (x: Tensor, weight: Tensor, bias: Tensor, a: Tensor, b: Tensor, alpha: float, dropout: float, key: Tensor)
+        : Tensor =
+        let layer: Linear = { Weight = weight; Bias = Optional.ofNull bias }
+        LoRA.apply alpha dropout (Optional.ofNull key) { A = a; B = b } layer x
+
+    /// The start of a low-rank change, `[| A; B |]`: B is zero.
+    static member LoRAStart(key: Tensor, inFeatures: int, outFeatures: int, rank: int) : Tensor[] =
+        let p = LoRA.init key inFeatures outFeatures rank
+        [| p.A; p.B |]
+
+    /// The dense layer's weight with its low-rank change added.
+    static member LoRAMerged(weight: Tensor, a: Tensor, b: Tensor, alpha: float) : Tensor =
+        (LoRA.merge alpha { A = a; B = b } { Weight = weight; Bias = None }).Weight

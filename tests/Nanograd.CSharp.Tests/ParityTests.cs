@@ -1,11 +1,12 @@
 using System.Reflection;
+using System.Text.RegularExpressions;
 using Nanograd.CSharp;
 using NUnit.Framework;
 
 namespace FacadeTests;
 
 /// <summary>Both languages have the same functions: what F# calls <c>logSumExp</c>, C# calls <c>LogSumExp</c>.</summary>
-internal sealed class ParityTests
+internal sealed partial class ParityTests
 {
     /// <summary>F# has several names where C# has overloads and optional arguments.</summary>
     private static readonly string[] Suffixes = ["Over", "Keep", "Of", "By", "With", "In", "All", "Sizes", "Step"];
@@ -58,7 +59,9 @@ internal sealed class ParityTests
     private static readonly string[] OfLayers =
     [
         "Linear", "Embedding", "LayerNorm", "Dropout", "ScaledDotProductAttention", "CrossEntropy", "MseLoss", "L1Loss", "Tanh",
-        "Pad", "PixelShuffle", "PixelUnshuffle", "ChannelShuffle",
+        "Pad", "PixelShuffle", "PixelUnshuffle", "ChannelShuffle", "Interpolate",
+        "Unfold", "Fold", // im2col, col2im
+        "MaxPoolWithIndices", // maxPoolIndices beside maxPool
     ];
 
     /// <summary>The layers of the models by name, and their functions: F has them, or is made of them.</summary>
@@ -95,8 +98,13 @@ internal sealed class ParityTests
 
     /// <summary>F# reads the number of spatial axes from the options or the weight: F has one function for each number.</summary>
     private static string Stem(string name) =>
-        name.Length > 2 && name[^1] == 'd' && char.IsAsciiDigit(name[^2]) && !name.StartsWith("Conv1", StringComparison.Ordinal)
-            && !name.StartsWith("Conv2", StringComparison.Ordinal) && !name.StartsWith("Conv3", StringComparison.Ordinal) ? name[..^2] : name;
+        ConvolutionName().IsMatch(name) ? name : AxesInName().Replace(name, "");
+
+    [GeneratedRegex("^Conv[123]d$")]
+    private static partial Regex ConvolutionName();
+
+    [GeneratedRegex("[123]d")]
+    private static partial Regex AxesInName();
 
     private static IEnumerable<string> Names(string function)
     {

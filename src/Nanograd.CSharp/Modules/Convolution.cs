@@ -56,6 +56,15 @@ public abstract class ConvolutionBase : Module
 
     private protected int Axes => KernelSize.Count;
 
+    private protected string Describe(string padding, string outputPadding = "", string mode = "")
+    {
+        var unlike = (string name, IReadOnlyList<int> values) => values.All(v => v == 1) ? "" : $", {name}={Repr([.. values])}";
+        return $"{InChannels}, {OutChannels}, kernel_size={Repr([.. KernelSize])}, stride={Repr([.. Stride])}{padding}{unlike("dilation", Dilation)}{outputPadding}"
+            + (Groups == 1 ? "" : $", groups={Groups}") + (Bias is null ? ", bias=False" : "") + mode;
+    }
+
+    private protected static string Nonzero(string name, int[] values) => values.All(v => v == 0) ? "" : $", {name}={Repr(values)}";
+
     private static int[] Positive(string kind, string name, int[] values) => values.All(v => v > 0)
         ? values
         : throw new ArgumentException($"{kind}: {name} must be positive, got {string.Join(", ", values)}.");
@@ -64,6 +73,7 @@ public abstract class ConvolutionBase : Module
 /// <summary>A convolution (as everywhere in deep learning, a correlation) over the last axes; see <see cref="F.Conv2d"/>.</summary>
 public abstract class ConvolutionModule : ConvolutionBase
 {
+    private readonly Padding _given;
     private readonly Padding _padding;
     private readonly int[]? _around; // for Pad, where it is not zeros
 
@@ -82,6 +92,7 @@ public abstract class ConvolutionModule : ConvolutionBase
         }
 
         PaddingMode = paddingMode;
+        _given = padding;
         _padding = paddingMode == "zeros" ? padding : 0;
         _around = paddingMode == "zeros" ? null : Around(padding);
     }
@@ -93,7 +104,14 @@ public abstract class ConvolutionModule : ConvolutionBase
     public override Tensor Forward(Tensor input)
     {
         var padded = _around is null ? input : F.Pad(input, _around, PaddingMode);
-        return Convolve(padded, _padding).Kept();
+        return Called(input, Convolve(padded, _padding));
+    }
+
+    /// <inheritdoc/>
+    protected override string ExtraRepr()
+    {
+        var padding = _given.IsSame ? ", padding=same" : Nonzero("padding", _given.Numbers(Axes));
+        return Describe(padding, mode: PaddingMode == "zeros" ? "" : $", padding_mode={PaddingMode}");
     }
 
     private protected abstract Tensor Convolve(Tensor input, Padding padding);
@@ -136,7 +154,10 @@ public abstract class ConvolutionTransposeModule : ConvolutionBase
     }
 
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor input) => Transpose(input, _padding, _outputPadding).Kept();
+    public override Tensor Forward(Tensor input) => Called(input, Transpose(input, _padding, _outputPadding));
+
+    /// <inheritdoc/>
+    protected override string ExtraRepr() => Describe(Nonzero("padding", _padding), Nonzero("output_padding", _outputPadding));
 
     /// <summary>With the spatial extents that the result shall have: of those that an input of this size can come from.</summary>
     public Tensor Forward(Tensor input, int[] outputSize)
@@ -158,7 +179,7 @@ public abstract class ConvolutionTransposeModule : ConvolutionBase
             }
         }
 
-        return Transpose(input, _padding, extra).Kept();
+        return Called(input, Transpose(input, _padding, extra));
     }
 
     private protected abstract Tensor Transpose(Tensor input, Extents padding, Extents outputPadding);

@@ -25,6 +25,14 @@ public readonly struct Extents
     /// <summary>The numbers with commas between.</summary>
     public override string ToString() => string.Join(", ", _values ?? []);
 
+    /// <summary>As Python writes it.</summary>
+    internal string Repr(int otherwise) => _values switch
+    {
+        null => $"{otherwise}",
+        [var all] => $"{all}",
+        _ => $"({this})",
+    };
+
     internal int[] Of(int axes, int otherwise, string name) => _values switch
     {
         null => [.. Enumerable.Repeat(otherwise, axes)],

@@ -96,6 +96,10 @@ public static partial class F
     public static Tensor LocalResponseNorm(Tensor input, int size, double alpha = 1e-4, double beta = 0.75, double k = 1) =>
         Tensor.Make(n => Zoo.Norms.LocalResponseNorm(n[0]!, size, alpha, beta, k), input);
 
+    internal static int[] CheckNormalized(string what, int[] normalizedShape) => normalizedShape.Length > 0 && normalizedShape.All(n => n > 0)
+        ? [.. normalizedShape]
+        : throw new ArgumentException($"{what}: normalizedShape must have at least one extent, all positive, got [{string.Join(",", normalizedShape)}].");
+
     private static int LastAxes(string what, Tensor input, int[] normalizedShape)
     {
         var shape = input.Shape;

@@ -3,50 +3,9 @@ namespace Nanograd.CSharp;
 /// <summary>The functions that modules are made of: PyTorch's <c>torch.nn.functional</c>.</summary>
 public static partial class F
 {
-    /// <summary>max(x, 0).</summary>
-    public static Tensor ReLU(Tensor input) => input.Relu();
-
-    /// <summary>x Phi(x); <paramref name="approximate"/> is "none" or "tanh".</summary>
-    public static Tensor GELU(Tensor input, string approximate = "none")
-    {
-        CheckApproximate(approximate);
-        return Tensor.Make(n => Zoo.Layers.Gelu(n[0]!, approximate == "tanh"), input);
-    }
-
-    /// <summary>x sigmoid(x).</summary>
-    public static Tensor SiLU(Tensor input) => Tensor.Make(n => Elementwise.silu(n[0]!), input);
-
-    /// <summary>1 / (1 + exp(-x)).</summary>
-    public static Tensor Sigmoid(Tensor input) => input.Sigmoid();
-
-    /// <summary>The hyperbolic tangent.</summary>
-    public static Tensor Tanh(Tensor input) => input.Tanh();
-
-    /// <summary>log(1 + exp(x)).</summary>
-    public static Tensor Softplus(Tensor input) => Tensor.Make(n => Elementwise.softplus(n[0]!), input);
-
-    /// <summary>exp(x) over its sum along an axis.</summary>
-    public static Tensor Softmax(Tensor input, int dim = -1) => input.Softmax(dim);
-
-    /// <summary>The logarithm of <see cref="Softmax"/>.</summary>
-    public static Tensor LogSoftmax(Tensor input, int dim = -1) => input.LogSoftmax(dim);
-
     /// <summary>x W^T + b.</summary>
     public static Tensor Linear(Tensor input, Tensor weight, Tensor? bias = null) =>
         Tensor.Make(n => Zoo.Layers.Linear(n[0]!, n[1]!, n[2]), input, weight, bias);
-
-    /// <summary>Rows of <paramref name="weight"/> at integer places.</summary>
-    public static Tensor Embedding(Tensor input, Tensor weight) =>
-        Tensor.Make(n => Zoo.Layers.Embedding(n[0]!, n[1]!), input, weight);
-
-    /// <summary>Zeroes numbers with probability p and scales the others by 1/(1-p); does nothing when not <paramref name="training"/>.</summary>
-    public static Tensor Dropout(Tensor input, double p = 0.5, bool training = true, Generator? generator = null)
-    {
-        CheckProbability(p);
-        return !training || p == 0
-            ? input
-            : Tensor.Make(n => Zoo.Layers.Dropout(n[0]!, p, n[1]!), input, new Tensor(Generator.NextKey(generator)));
-    }
 
     /// <summary>Softmax(q k^T / sqrt(d)) v over the last two axes; all others are batches.</summary>
     /// <param name="query">[..., queries, d].</param>
@@ -88,20 +47,4 @@ public static partial class F
     private static string Checked(string reduction) => reduction is "mean" or "sum" or "none"
         ? reduction
         : throw new ArgumentException($"reduction must be mean, sum or none, got {reduction}.");
-
-    internal static void CheckApproximate(string approximate)
-    {
-        if (approximate is not ("none" or "tanh"))
-        {
-            throw new ArgumentException($"GELU: approximate must be none or tanh, got {approximate}.");
-        }
-    }
-
-    internal static void CheckProbability(double p)
-    {
-        if (!(p is >= 0 and <= 1))
-        {
-            throw new ArgumentException($"dropout: the probability must be between 0 and 1, got {p}.");
-        }
-    }
 }

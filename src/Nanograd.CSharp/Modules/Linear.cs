@@ -11,6 +11,7 @@ public sealed class Linear : Module
             throw new ArgumentException($"Linear: the numbers of features must be at least 1, got {inFeatures} and {outFeatures}.");
         }
 
+        (InFeatures, OutFeatures) = (inFeatures, outFeatures);
         var weight = Zoo.Layers.LinearInitWeight(Generator.NextKey(generator), outFeatures, inFeatures);
         if (bias)
         {
@@ -23,6 +24,12 @@ public sealed class Linear : Module
         }
     }
 
+    /// <summary>The extent of the input's last axis.</summary>
+    public int InFeatures { get; }
+
+    /// <summary>The extent of the result's last axis.</summary>
+    public int OutFeatures { get; }
+
     /// <summary>[outFeatures, inFeatures].</summary>
     public Parameter Weight { get; set; }
 
@@ -30,60 +37,42 @@ public sealed class Linear : Module
     public Parameter? Bias { get; set; }
 
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor input) => F.Linear(input, Weight, Bias).Kept();
+    public override Tensor Forward(Tensor input) => Called(input, F.Linear(input, Weight, Bias));
+
+    /// <inheritdoc/>
+    protected override string ExtraRepr() => $"in_features={InFeatures}, out_features={OutFeatures}, bias={Repr(Bias is not null)}";
 }
 
-/// <summary>A table of vectors, looked up by integers. The vectors start standard normal.</summary>
-public sealed class Embedding : Module
+/// <summary>A bilinear form of two vectors, x W y + b. Weights start uniform in ±1/sqrt(in1Features), as PyTorch's do.</summary>
+public sealed class Bilinear : Module
 {
-    /// <summary>A table of <paramref name="numEmbeddings"/> vectors of <paramref name="embeddingDim"/> numbers.</summary>
-    public Embedding(int numEmbeddings, int embeddingDim, Generator? generator = null)
+    private readonly int _in1;
+    private readonly int _in2;
+    private readonly int _out;
+
+    /// <summary>A bilinear map from the last axes of two inputs.</summary>
+    public Bilinear(int in1Features, int in2Features, int outFeatures, bool bias = true, Generator? generator = null)
     {
-        if (numEmbeddings < 1 || embeddingDim < 1)
+        if (in1Features < 1 || in2Features < 1 || outFeatures < 1)
         {
-            throw new ArgumentException($"Embedding: both extents must be at least 1, got {numEmbeddings} and {embeddingDim}.");
+            throw new ArgumentException($"Bilinear: the numbers of features must be at least 1, got {in1Features}, {in2Features} and {outFeatures}.");
         }
 
-        Weight = Parameter.Of(Zoo.Layers.Normal(Generator.NextKey(generator), [numEmbeddings, embeddingDim], 1));
+        (_in1, _in2, _out) = (in1Features, in2Features, outFeatures);
+        var start = Parameter.All(Zoo.Tables.BilinearStart(Generator.NextKey(generator), in1Features, in2Features, outFeatures, bias));
+        Weight = start[0];
+        Bias = bias ? start[1] : null;
     }
 
-    /// <summary>[numEmbeddings, embeddingDim].</summary>
+    /// <summary>[outFeatures, in1Features, in2Features].</summary>
     public Parameter Weight { get; set; }
 
-    /// <inheritdoc/>
-    public override Tensor Forward(Tensor input) => F.Embedding(input, Weight).Kept();
-}
-
-/// <summary>Shifts and scales the last axes to mean 0 and variance 1, then by learned weights (Ba, Kiros and Hinton 2016).</summary>
-public sealed class LayerNorm : Module
-{
-    private readonly int[] _shape;
-    private readonly double _eps;
-
-    /// <summary>A normalisation of the last axis.</summary>
-    public LayerNorm(int normalizedShape, double eps = 1e-5, bool elementwiseAffine = true, bool bias = true)
-        : this([normalizedShape], eps, elementwiseAffine, bias)
-    {
-    }
-
-    /// <summary>A normalisation of the last axes, which must have these extents.</summary>
-    public LayerNorm(int[] normalizedShape, double eps = 1e-5, bool elementwiseAffine = true, bool bias = true)
-    {
-        _shape = [.. normalizedShape];
-        _eps = eps;
-        if (elementwiseAffine)
-        {
-            Weight = new Parameter(Tensor.Ones(_shape));
-            Bias = bias ? new Parameter(Tensor.Zeros(_shape)) : null;
-        }
-    }
-
-    /// <summary>What the normalised values are multiplied by, or null.</summary>
-    public Parameter? Weight { get; set; }
-
-    /// <summary>What is added to them, or null.</summary>
+    /// <summary>[outFeatures], or null.</summary>
     public Parameter? Bias { get; set; }
 
+    /// <summary>[..., in1Features] and [..., in2Features] to [..., outFeatures].</summary>
+    public Tensor Forward(Tensor input1, Tensor input2) => Called(input1, F.Bilinear(input1, input2, Weight, Bias));
+
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor input) => F.LayerNorm(input, _shape, Weight, Bias, _eps).Kept();
+    protected override string ExtraRepr() => $"in1_features={_in1}, in2_features={_in2}, out_features={_out}, bias={Repr(Bias is not null)}";
 }

@@ -38,7 +38,12 @@ public abstract class PaddingModule : Module
     }
 
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor input) => F.Pad(input, _pad, _mode, _value).Kept();
+    public override Tensor Forward(Tensor input) => Called(input, F.Pad(input, _pad, _mode, _value));
+
+    /// <inheritdoc/>
+    protected override string ExtraRepr() => GetType().Name.StartsWith("Constant", StringComparison.Ordinal)
+        ? $"padding={Repr(_pad)}, value={Repr(_value)}"
+        : Repr(_pad);
 }
 
 /// <summary>Zeros around the last axis.</summary>

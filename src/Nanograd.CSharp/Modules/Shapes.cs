@@ -66,7 +66,7 @@ public sealed class Identity : Module
     public Identity(params object?[] ignored) => _ = ignored;
 
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor input) => input;
+    public override Tensor Forward(Tensor input) => Called(input, input);
 }
 
 /// <summary>Neighbouring axes become one: all but the first, unless told otherwise.</summary>
@@ -75,7 +75,10 @@ public sealed class Identity : Module
 public sealed class Flatten(int startDim = 1, int endDim = -1) : Module
 {
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor input) => input.Flatten(startDim, endDim).Kept();
+    public override Tensor Forward(Tensor input) => Called(input, input.Flatten(startDim, endDim));
+
+    /// <inheritdoc/>
+    protected override string ExtraRepr() => $"start_dim={startDim}, end_dim={endDim}";
 }
 
 /// <summary>One axis becomes several.</summary>
@@ -86,7 +89,10 @@ public sealed class Unflatten(int dim, int[] unflattenedSize) : Module
     private readonly int[] _sizes = [.. unflattenedSize];
 
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor input) => input.Unflatten(dim, _sizes).Kept();
+    public override Tensor Forward(Tensor input) => Called(input, input.Unflatten(dim, _sizes));
+
+    /// <inheritdoc/>
+    protected override string ExtraRepr() => $"dim={dim}, unflattened_size={Repr(_sizes)}";
 }
 
 /// <summary>Channels become pixels, as <see cref="F.PixelShuffle"/>.</summary>
@@ -94,7 +100,10 @@ public sealed class Unflatten(int dim, int[] unflattenedSize) : Module
 public sealed class PixelShuffle(int upscaleFactor) : Module
 {
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor input) => F.PixelShuffle(input, upscaleFactor).Kept();
+    public override Tensor Forward(Tensor input) => Called(input, F.PixelShuffle(input, upscaleFactor));
+
+    /// <inheritdoc/>
+    protected override string ExtraRepr() => $"upscale_factor={upscaleFactor}";
 }
 
 /// <summary>Pixels become channels, as <see cref="F.PixelUnshuffle"/>.</summary>
@@ -102,7 +111,10 @@ public sealed class PixelShuffle(int upscaleFactor) : Module
 public sealed class PixelUnshuffle(int downscaleFactor) : Module
 {
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor input) => F.PixelUnshuffle(input, downscaleFactor).Kept();
+    public override Tensor Forward(Tensor input) => Called(input, F.PixelUnshuffle(input, downscaleFactor));
+
+    /// <inheritdoc/>
+    protected override string ExtraRepr() => $"downscale_factor={downscaleFactor}";
 }
 
 /// <summary>Channels take turns, as <see cref="F.ChannelShuffle"/>.</summary>
@@ -110,52 +122,8 @@ public sealed class PixelUnshuffle(int downscaleFactor) : Module
 public sealed class ChannelShuffle(int groups) : Module
 {
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor input) => F.ChannelShuffle(input, groups).Kept();
-}
-
-/// <summary>[batch, channels, spatial...] with the spatial axes resized.</summary>
-public sealed class Upsample : Module
-{
-    private readonly int[]? _size;
-    private readonly double[]? _factors;
-    private readonly InterpolationMode _mode;
-    private readonly bool _alignCorners;
-
-    /// <summary>To given extents, or by given factors: one number for all axes, or one for each.</summary>
-    /// <param name="size">The extents of the result.</param>
-    /// <param name="scaleFactor">By how much they grow.</param>
-    /// <param name="mode">nearest, nearest-exact, linear, bilinear, trilinear or bicubic.</param>
-    /// <param name="alignCorners">Whether the corner elements of both grids lie on each other.</param>
-    /// <exception cref="ArgumentException">Both or neither of size and factor, or another mode.</exception>
-    public Upsample(int[]? size = null, double[]? scaleFactor = null, string mode = "nearest", bool alignCorners = false)
-    {
-        if (size is null == scaleFactor is null)
-        {
-            throw new ArgumentException("Upsample: give either size or scaleFactor.");
-        }
-
-        _size = size is null ? null : [.. size];
-        _factors = scaleFactor is null ? null : [.. scaleFactor];
-        _mode = mode switch
-        {
-            "nearest" => InterpolationMode.Nearest,
-            "nearest-exact" => InterpolationMode.NearestExact,
-            "linear" or "bilinear" or "trilinear" => InterpolationMode.Linear,
-            "bicubic" => InterpolationMode.Cubic,
-            _ => throw new ArgumentException($"Upsample: mode must be nearest, nearest-exact, linear, bilinear, trilinear or bicubic, got {mode}."),
-        };
-        _alignCorners = alignCorners;
-    }
+    public override Tensor Forward(Tensor input) => Called(input, F.ChannelShuffle(input, groups));
 
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor input)
-    {
-        var axes = Math.Max(input.Rank - 2, 1);
-        var result = _size is not null
-            ? input.Interpolate(ForAll(_size, axes), _mode, _alignCorners)
-            : input.Interpolate(ForAll(_factors!, axes), _mode, _alignCorners);
-        return result.Kept();
-    }
-
-    private static T[] ForAll<T>(T[] values, int axes) => values.Length == 1 ? [.. Enumerable.Repeat(values[0], axes)] : values;
+    protected override string ExtraRepr() => $"groups={groups}";
 }

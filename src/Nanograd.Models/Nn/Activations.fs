@@ -113,3 +113,18 @@ module Activations =
     let softmax2d (x: Tensor) : Tensor =
         if x.Rank <> 3 && x.Rank <> 4 then Shape.fail "softmax2d" "x must be [N,C,H,W] or [C,H,W]" "" [ x ]
         softmax -3 x
+
+    /// <summary>A sample of a softmax along an axis that gradients flow through (Jang et al. 2016): softmax((x + Gumbel noise) /
+    /// tau); `hard`: one-hot, with the gradient of the soft one. (PyTorch: F.gumbel_softmax; tau 1, axis -1.)</summary>
+    let gumbelSoftmax (tau: float) (hard: bool) (axis: int) (key: Tensor) (x: Tensor) : Tensor =
+        if not (tau > 0.0) then
+            raise (ArgumentException $"gumbelSoftmax: the temperature must be greater than 0, not {tau}.")
+        let axis = Shape.axis "gumbelSoftmax" x axis
+        let soft = softmax axis ((x + cast x.DType (Random.gumbel key x.Shape)) / tau)
+        if hard then
+            let along = Array.init x.Rank (fun i -> if i = axis then x.Shape[i] else 1)
+            let places = reshape along (arange DType.I64 x.Shape[axis])
+            let best = eq places (unsqueeze axis (argMax axis soft))
+            soft + stopGradient (cast x.DType best - soft)
+        else
+            soft

@@ -64,6 +64,18 @@ module Embedding =
         let rows = apply p ids
         where (unsqueeze -1 (eq ids (scalarOf ids.DType (float row)))) (stopGradient rows) rows
 
+    /// The table with those rows that ids name scaled down to p-norm `limit` where theirs is larger, without gradient. (PyTorch:
+    /// max_norm and norm_type, where looking up changes the table.)
+    let renormalise (limit: float) (p: float) (ids: Tensor) (table: Embedding) : Embedding =
+        if not (limit > 0.0) then
+            raise (ArgumentException $"embedding: the largest norm must be greater than 0, not {limit}.")
+        let w = stopGradient table.Weight
+        let ids = reshape [| ids.Count |] ids
+        let uses = zerosOf w.DType [| w.Shape[0] |] |> scatterAdd 0 ids (full w.DType ids.Shape 1.0)
+        let norms = normKeep p [ 1 ] w
+        let isLong = logicalAnd (gt norms (scalarOf w.DType limit)) (unsqueeze 1 (gt uses (scalarOf w.DType 0.0)))
+        { Weight = where isLong (w * (scalarOf w.DType limit / (norms + 1e-7))) w }
+
     /// Normal of a given deviation (PyTorch: 1, GPT-2: 0.02).
     let init (deviation: float) (key: Tensor) (vocabulary: int) (dim: int) : Embedding =
         { Weight = Random.normal key [| vocabulary; dim |] * deviation }
