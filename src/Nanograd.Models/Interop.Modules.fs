@@ -156,3 +156,75 @@ type Tables =
     /// The dense layer's weight with its low-rank change added.
     static member LoRAMerged(weight: Tensor, a: Tensor, b: Tensor, alpha: float) : Tensor =
         (LoRA.merge alpha { A = a; B = b } { Weight = weight; Bias = None }).Weight
+
+/// Starts of weights by PyTorch's words.
+[<AbstractClass; Sealed>]
+type Inits =
+    static member private GainOf(nonlinearity: string, slope: float) : GainOf =
+        match nonlinearity with
+        | "linear"
+        | "conv1d"
+        | "conv2d"
+        | "conv3d"
+        | "conv_transpose1d"
+        | "conv_transpose2d"
+        | "conv_transpose3d" -> GainOf.Linear
+        | "sigmoid" -> GainOf.Sigmoid
+        | "tanh" -> GainOf.Tanh
+        | "relu" -> GainOf.Relu
+        | "leaky_relu" -> GainOf.LeakyRelu slope
+        | "selu" -> GainOf.Selu
+        | other ->
+            raise (
+                ArgumentException
+                    $"The nonlinearity must be linear, conv1d to conv3d, conv_transpose1d to conv_transpose3d, sigmoid, tanh, relu, leaky_relu or selu, not {other}."
+            )
+
+    static member private Fan(mode: string) : Fan =
+        match mode with
+        | "fan_in" -> Fan.In
+        | "fan_out" -> Fan.Out
+        | other -> raise (ArgumentException $"The mode must be fan_in or fan_out, not {other}.")
+
+    /// The factor recommended for a nonlinearity; the slope is leaky_relu's.
+    static member Gain(nonlinearity: string, slope: float) : float = Init.gain (Inits.GainOf(nonlinearity, slope))
+
+    /// Uniform between two bounds.
+    static member Uniform(key: Tensor, shape: int[], low: float, high: float) : Tensor = Init.uniform low high key shape
+
+    /// Normal.
+    static member Normal(key: Tensor, shape: int[], mean: float, deviation: float) : Tensor =
+        Init.normal mean deviation key shape
+
+    /// Normal within two bounds.
+    static member TruncNormal
+        (key: Tensor, shape: int[], mean: float, deviation: float, low: float, high: float)
+        : Tensor =
+        Init.truncNormal mean deviation low high key shape
+
+    /// The identity, as far as a matrix can be it.
+    static member Eye(shape: int[]) : Tensor = Init.eye shape
+
+    /// A convolution that gives its input back.
+    static member Dirac(shape: int[], groups: int) : Tensor = Init.dirac groups shape
+
+    /// Uniform with variance 2 gain² / (fan in + fan out).
+    static member XavierUniform(key: Tensor, shape: int[], gain: float) : Tensor = Init.xavierUniform gain key shape
+
+    /// Normal with variance 2 gain² / (fan in + fan out).
+    static member XavierNormal(key: Tensor, shape: int[], gain: float) : Tensor = Init.xavierNormal gain key shape
+
+    /// Uniform with variance gain² / fan.
+    static member KaimingUniform(key: Tensor, shape: int[], nonlinearity: string, slope: float, mode: string) : Tensor =
+        Init.kaimingUniform (Inits.Fan mode) (Inits.GainOf(nonlinearity, slope)) key shape
+
+    /// Normal with variance gain² / fan.
+    static member KaimingNormal(key: Tensor, shape: int[], nonlinearity: string, slope: float, mode: string) : Tensor =
+        Init.kaimingNormal (Inits.Fan mode) (Inits.GainOf(nonlinearity, slope)) key shape
+
+    /// Orthonormal rows or columns, times a gain.
+    static member Orthogonal(key: Tensor, shape: int[], gain: float) : Tensor = Init.orthogonal gain key shape
+
+    /// Normal, with a share of zeros in each column.
+    static member Sparse(key: Tensor, shape: int[], sparsity: float, deviation: float) : Tensor =
+        Init.sparse sparsity deviation key shape

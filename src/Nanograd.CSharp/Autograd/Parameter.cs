@@ -16,9 +16,53 @@ public sealed class Parameter : Tensor
 
     internal static Parameter Of(Node initial) => All([initial])[0];
 
+    /// <summary>What the value is computed from, if it is not learned itself (<see cref="Utils.WeightNorm"/>).</summary>
+    internal Reparametrization? Computed { get; private set; }
+
+    /// <summary>From now on the value is computed whenever somebody uses it; or (null) it is that of the cell again.</summary>
+    internal void ComputeBy(Reparametrization? computed)
+    {
+        var now = Expression;
+        (Computed, Source) = (null, null);
+        if (computed is null)
+        {
+            Adopt(Copies.Of(new Tensor(now)), requiresGrad: true);
+            return;
+        }
+
+        Replace(now);
+        Lineage = null;
+        Computed = computed;
+    }
+
+    internal override Node Expression => Computed is null ? base.Expression : Computed.Value.Expression;
+
+    internal override Lineage? Lineage
+    {
+        get => Computed is null ? base.Lineage : Computed.Value.Lineage;
+        private protected set => base.Lineage = value;
+    }
+
+    internal override bool HasValue => Computed is null && base.HasValue;
+
+    internal override Storage Read() => Computed is null ? base.Read() : Computed.Value.Read();
+
+    private protected override void Keep(Node value)
+    {
+        if (Computed is null)
+        {
+            base.Keep(value);
+        }
+    }
+
     /// <summary>Puts a value into the cell. It is copied; shape and type stay what they are.</summary>
     public void Set(Tensor value)
     {
+        if (Computed is not null)
+        {
+            throw new InvalidOperationException("Set: this parameter is computed from others (WeightNorm, SpectralNorm); set those.");
+        }
+
         if (!value.Shape.SequenceEqual(Shape))
         {
             throw new ArgumentException($"Set: the value must have the shape of the parameter, {Nanograd.Shape.describe(Expression)}, got {Nanograd.Shape.describe(value.Expression)}.");
@@ -38,35 +82,5 @@ public sealed class Parameter : Tensor
         {
             Replace(literal);
         }
-    }
-}
-
-/// <summary>Helpers that PyTorch keeps in <c>torch.nn.utils</c>.</summary>
-public static class Utils
-{
-    /// <summary>
-    /// Scales the gradients of all parameters together so that their norm, taken as one vector, is at most
-    /// <paramref name="maxNorm"/>. Returns the norm before that; like everything, it is computed when read or by Step().
-    /// </summary>
-    public static Tensor ClipGradNorm(IEnumerable<Parameter> parameters, double maxNorm)
-    {
-        if (!(maxNorm > 0))
-        {
-            throw new ArgumentException($"ClipGradNorm: the largest norm must be greater than 0, got {maxNorm}.");
-        }
-
-        var given = parameters.Where(p => p.Source is not null).ToArray();
-        if (given.Length == 0)
-        {
-            return Tensor.Scalar(0);
-        }
-
-        var clipping = new Clipping([.. given.Select(p => p.Source!)], maxNorm);
-        for (var i = 0; i < given.Length; i++)
-        {
-            given[i].Restart(new ClippedSource(clipping, i));
-        }
-
-        return clipping.Norm;
     }
 }

@@ -5,7 +5,7 @@ public partial class Tensor
     private Tensor? _grad;
 
     /// <summary>What gradients have flowed here since ZeroGrad; null: none.</summary>
-    internal GradSource? Source { get; private set; }
+    internal GradSource? Source { get; private protected set; }
 
     /// <summary>A gradient that somebody has looked at: Step() computes it too.</summary>
     internal Tensor? SeenGrad => _grad;

@@ -114,6 +114,8 @@ public abstract class ConvolutionModule : ConvolutionBase
         return Describe(padding, mode: PaddingMode == "zeros" ? "" : $", padding_mode={PaddingMode}");
     }
 
+    private protected override long MultAdds(int[] input, int[] output) => Weight.Count * (Product(output) / OutChannels);
+
     private protected abstract Tensor Convolve(Tensor input, Padding padding);
 
     /// <summary>Before and behind, the last axis first.</summary>
@@ -158,6 +160,8 @@ public abstract class ConvolutionTransposeModule : ConvolutionBase
 
     /// <inheritdoc/>
     protected override string ExtraRepr() => Describe(Nonzero("padding", _padding), Nonzero("output_padding", _outputPadding));
+
+    private protected override long MultAdds(int[] input, int[] output) => Weight.Count * (Product(input) / InChannels);
 
     /// <summary>With the spatial extents that the result shall have: of those that an input of this size can come from.</summary>
     public Tensor Forward(Tensor input, int[] outputSize)

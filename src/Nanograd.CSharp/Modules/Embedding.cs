@@ -105,6 +105,8 @@ public sealed class Embedding : Module
     /// <inheritdoc/>
     public override Tensor Forward(Tensor input) => Called(input, F.Embedding(input, Weight, PaddingIdx, MaxNorm, NormType));
 
+    private protected override long MultAdds(int[] input, int[] output) => 0; // looked up, not multiplied
+
     /// <inheritdoc/>
     protected override string ExtraRepr() => $"{NumEmbeddings}, {EmbeddingDim}" + EmbeddingBag.Options(PaddingIdx, MaxNorm, NormType, Repr);
 }
@@ -149,6 +151,8 @@ public sealed class EmbeddingBag : Module
     /// <summary>Integers [bags, length], or [n] with the places at which bags begin, to [bags, embeddingDim].</summary>
     public Tensor Forward(Tensor input, Tensor? offsets, Tensor? perSampleWeights = null) =>
         Called(input, F.EmbeddingBag(input, Weight, offsets, _maxNorm, _normType, _mode, perSampleWeights, _includeLastOffset, _paddingIdx));
+
+    private protected override long MultAdds(int[] input, int[] output) => 0; // looked up, not multiplied
 
     /// <inheritdoc/>
     protected override string ExtraRepr() => $"{Weight.Size(0)}, {Weight.Size(1)}{Options(_paddingIdx, _maxNorm, _normType, Repr)}, mode='{_mode}'";

@@ -24,6 +24,7 @@ public abstract partial class Module
     /// </summary>
     protected Tensor Called(Tensor input, Tensor output)
     {
+        _reparametrizations?.ForEach(r => r.Commit());
         foreach (var hook in _hooks?.ToArray() ?? [])
         {
             output = hook(this, input, output) ?? output;

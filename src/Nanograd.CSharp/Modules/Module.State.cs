@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace Nanograd.CSharp;
 
 /// <summary>What <see cref="Module.LoadStateDict"/> did not find a partner for.</summary>
@@ -8,6 +10,8 @@ public sealed record LoadReport(IReadOnlyList<string> MissingKeys, IReadOnlyList
 public abstract partial class Module
 {
     private const int MostProblems = 40;
+
+    private static readonly JsonSerializerOptions Json = new() { WriteIndented = true };
 
     /// <summary>Parameters and persistent buffers under all their names.</summary>
     private IEnumerable<(string Path, Tensor Cell)> State() =>
@@ -66,6 +70,45 @@ public abstract partial class Module
 
         return new LoadReport(missing, unexpected);
     }
+
+    /// <summary>
+    /// Writes the state as safetensors, to a file or, as <c>model.safetensors</c>, to a folder; and a configuration as JSON beside it:
+    /// <c>config.json</c> in the folder, NAME.json beside NAME.safetensors. Each file is the old one or the new one, never something between.
+    /// </summary>
+    /// <param name="path">A file that ends with .safetensors, or a folder.</param>
+    /// <param name="config">What the model is to be built from again: any object that System.Text.Json can write.</param>
+    public void Save(string path, object? config = null)
+    {
+        var (weights, beside) = Files(path);
+        if (config is not null)
+        {
+            AtomicFile.writeText(beside, JsonSerializer.Serialize(config, Json));
+        }
+
+        Safetensors.Save(weights, StateDict());
+    }
+
+    /// <summary>Reads the state that <see cref="Save"/> wrote, or a state_dict of PyTorch in the safetensors format, as <see cref="LoadStateDict"/>.</summary>
+    public LoadReport Load(string path, bool strict = true) => LoadStateDict(Safetensors.Load(Files(path).Weights), strict);
+
+    /// <summary>Reads the configuration beside the weights.</summary>
+    /// <exception cref="InvalidDataException">It is no JSON, or not of this form.</exception>
+    public static T LoadConfig<T>(string path)
+    {
+        var file = Files(path).Config;
+        try
+        {
+            return JsonSerializer.Deserialize<T>(File.ReadAllText(file)) ?? throw new InvalidDataException($"{file}: there is no configuration in it.");
+        }
+        catch (JsonException e)
+        {
+            throw new InvalidDataException($"{file}: {e.Message}", e);
+        }
+    }
+
+    private static (string Weights, string Config) Files(string path) => path.EndsWith(".safetensors", StringComparison.Ordinal)
+        ? (path, Path.ChangeExtension(path, ".json"))
+        : (Path.Combine(path, "model.safetensors"), Path.Combine(path, "config.json"));
 
     private static string Nearest(string key, IEnumerable<string> candidates)
     {

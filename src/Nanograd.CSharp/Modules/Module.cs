@@ -105,8 +105,22 @@ public abstract partial class Module
         return text.ToString();
     }
 
-    private List<(string Name, object Part)> OwnParts() =>
-        [.. Parts().Concat(_registered ?? []).SelectMany(p => Flatten(p.Key, p.Value))];
+    /// <summary>What it is made of; in place of parameters that are computed, at the end, what those are computed from.</summary>
+    private List<(string Name, object Part)> OwnParts()
+    {
+        List<(string Name, object Part)> given = [.. Parts().Concat(_registered ?? []).SelectMany(p => Flatten(p.Key, p.Value))];
+        if (_reparametrizations is null)
+        {
+            return given;
+        }
+
+        var computed = given.Where(p => p.Part is Parameter { Computed: not null }).ToList();
+        return
+        [
+            .. given.Except(computed),
+            .. computed.SelectMany(p => ((Parameter)p.Part).Computed!.Parts.Select(part => (p.Name + part.Suffix, part.Part))),
+        ];
+    }
 
     private static IEnumerable<(string Name, object Part)> Flatten(string name, object? value)
     {

@@ -24,10 +24,10 @@ public partial class Tensor
     internal Tensor(Func<Node> build) => _build = build;
 
     /// <summary>What this tensor is, as the core sees it.</summary>
-    internal Node Expression => _expression ??= _build!();
+    internal virtual Node Expression => _expression ??= _build!();
 
     /// <summary>What the value depends on that gradients can flow to; null: nothing.</summary>
-    internal Lineage? Lineage { get; private protected set; }
+    internal virtual Lineage? Lineage { get; private protected set; }
 
     /// <summary>True when gradients must not flow into the expression although leaves with gradients occur in it.</summary>
     internal bool IsFrozen { get; private set; }
@@ -98,10 +98,10 @@ public partial class Tensor
     // ------------------------------------------------------------------------------------------------ reading
 
     /// <summary>True when the value has been computed: reading it costs nothing.</summary>
-    internal bool HasValue => _value is not null || Expression.Op.IsLiteral;
+    internal virtual bool HasValue => _value is not null || Expression.Op.IsLiteral;
 
     /// <summary>Computes the value if it is not there yet. The expression stays: gradients flow through it as before.</summary>
-    internal Storage Read()
+    internal virtual Storage Read()
     {
         if (_value is null)
         {
@@ -119,7 +119,7 @@ public partial class Tensor
         return storage.IsDonated ? throw Overwritten(null) : storage;
     }
 
-    private void Keep(Node value)
+    private protected virtual void Keep(Node value)
     {
         _value = value;
         if (Lineage is null && !Expression.Op.IsLiteral)
