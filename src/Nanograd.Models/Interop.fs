@@ -89,69 +89,6 @@ type GptFunctions =
     static member LogitsAt(options: GptOptions, parameters: Tensor[], position: Tensor, ids: Tensor) : Tensor =
         Gpt.applyAt options.Config (GptFunctions.Tree(options, parameters)) position ids
 
-/// What an update gives.
-[<Sealed>]
-type UpdateResult internal (parameters: Tensor[], state: Tensor[]) =
-    /// The new parameters.
-    member _.Parameters = parameters
-    /// The new state of the optimizer.
-    member _.State = state
-
-/// A pure optimizer over arrays of tensors; its state is one array, slot after slot.
-[<Sealed>]
-type ParameterUpdate internal (optimizer: Optimizer) =
-    let named (parameters: Tensor[]) = parameters |> Array.mapi (fun i p -> string i, p)
-
-    /// PyTorch's SGD.
-    static member Sgd(momentum: float, dampening: float, weightDecay: float, nesterov: bool) =
-        ParameterUpdate(
-            Optim.sgd
-                { Optim.sgdDefaults with
-                    Momentum = momentum
-                    Dampening = dampening
-                    WeightDecay = weightDecay
-                    Nesterov = nesterov }
-        )
-
-    /// PyTorch's AdamW; decay of all parameters, or of those of rank 2 and more only.
-    static member AdamW(beta1: float, beta2: float, eps: float, weightDecay: float, decayMatricesOnly: bool) =
-        let decays = if decayMatricesOnly then Choose.matrices else Choose.everything
-        ParameterUpdate(
-            Optim.adamW
-                { Optim.adamWDefaults with
-                    Beta1 = beta1
-                    Beta2 = beta2
-                    Eps = eps
-                    WeightDecay = weightDecay
-                    Decays = decays }
-        )
-
-    /// The names of the state's tensors: `exp_avg.NAME`, ..., `exp_avg_sq.NAME`, ...
-    member _.StateNames(parameterNames: string[]) : string[] =
-        optimizer.Slots |> Array.collect (fun slot -> parameterNames |> Array.map (fun name -> slot + "." + name))
-
-    /// The state before the first update: zeros, each in memory of its own.
-    member _.Init(parameters: Tensor[]) : Tensor[] = Values.own (Tree.leaves (optimizer.Init(named parameters)))
-
-    /// One update as expressions. `step` is the number of updates done before (an integer scalar), `rate` a float
-    /// scalar.
-    member _.Update
-        (step: Tensor, rate: Tensor, gradients: Tensor[], state: Tensor[], parameters: Tensor[])
-        : UpdateResult =
-        let template = optimizer.Init(named parameters)
-        let size = (Tree.leaves template).Length
-        if gradients.Length <> parameters.Length || state.Length <> size then
-            invalidArg "state" $"{parameters.Length} parameters need as many gradients, and {size} tensors of state"
-        let slots = Tree.rebuild template state
-        let next, slots = Optimizer.apply optimizer (UpdateContext.Of(step, rate)) gradients slots (named parameters)
-        UpdateResult(next, Tree.leaves slots)
-
-    /// PyTorch's clip_grad_norm_.
-    static member ClipByGlobalNorm(maximum: float, gradients: Tensor[]) : Tensor[] = Clip.byNorm 2.0 maximum gradients
-
-    /// The Euclidean norm of all gradients together.
-    static member GlobalNorm(gradients: Tensor[]) : Tensor = Optim.globalNorm gradients
-
 /// Values in memory of their own.
 [<AbstractClass; Sealed>]
 type OwnValues =

@@ -246,7 +246,7 @@ internal sealed class StepTests
     {
         var w = Of(1);
         Assert.That(() => new AdamW([w], lr: double.NaN), Throws.ArgumentException);
-        Assert.That(() => new AdamW([w], beta1: 1), Throws.ArgumentException);
+        Assert.That(() => new AdamW([w], betas: (1, 0.9)), Throws.ArgumentException);
         Assert.That(() => new SGD([w], lr: -1), Throws.ArgumentException);
         Assert.That(() => new SGD([w, w]), Throws.ArgumentException);
         Assert.That(() => new SGD([w], nesterov: true), Throws.ArgumentException);

@@ -97,47 +97,62 @@ internal sealed class GivenSource(Tensor tensor) : GradSource
     }
 }
 
-/// <summary>One call of ClipGradNorm().</summary>
-internal sealed class Clipping
+/// <summary>Gradients changed together: one call of ClipGradNorm() and its like.</summary>
+/// <param name="sources">The gradients before.</param>
+/// <param name="key">Tells what is done from everything else that may be done to gradients.</param>
+/// <param name="change">From gradients to gradients.</param>
+internal sealed class GradientChange(GradSource[] sources, (string Name, double A, double B) key, Func<Node[], Node[]> change)
 {
-    private readonly GradSource[] _sources;
-    private readonly double _max;
-    private Node[]? _clipped;
+    private Node[]? _changed;
 
-    public Clipping(GradSource[] sources, double max)
+    /// <summary>A number that the step computes along with the change: the norm before clipping.</summary>
+    public Tensor? Measure { get; init; }
+
+    /// <summary>Parameters that the change reads.</summary>
+    public Node[] Read { get; init; } = [];
+
+    public Node[] Before => [.. sources.Select(s => s.Expression)];
+
+    public Node[] Changed => _changed ??= change(Before);
+
+    /// <summary>Puts a change in the place of the gradients of parameters.</summary>
+    public void Apply(IReadOnlyList<Parameter> parameters)
     {
-        _sources = sources;
-        _max = max;
-        Norm = new Tensor(() => Zoo.ParameterUpdate.GlobalNorm([.. _sources.Select(s => s.Expression)]));
+        for (var i = 0; i < parameters.Count; i++)
+        {
+            parameters[i].Restart(new ChangedSource(this, i));
+        }
     }
-
-    /// <summary>The norm before clipping.</summary>
-    public Tensor Norm { get; }
-
-    public Node[] Clipped => _clipped ??= Zoo.ParameterUpdate.ClipByGlobalNorm(_max, [.. _sources.Select(s => s.Expression)]);
 
     public void Describe(StepPlan plan)
     {
         plan.Note(4);
-        plan.Note(_max);
-        plan.Note(_sources.Length);
-        foreach (var source in _sources)
+        plan.Note(key.Name);
+        plan.Note(key.A);
+        plan.Note(key.B);
+        plan.Note(sources.Length);
+        foreach (var source in sources)
         {
             plan.Visit(source);
         }
 
-        plan.Clip(this);
+        foreach (var node in Read)
+        {
+            plan.Root(node);
+        }
+
+        plan.Change(this);
     }
 }
 
-/// <summary>A gradient scaled together with others.</summary>
-internal sealed class ClippedSource(Clipping clipping, int index) : GradSource
+/// <summary>A gradient changed together with others.</summary>
+internal sealed class ChangedSource(GradientChange change, int index) : GradSource
 {
-    protected override Node Build() => clipping.Clipped[index];
+    protected override Node Build() => change.Changed[index];
 
     public override void Describe(StepPlan plan)
     {
-        plan.Visit(clipping, clipping.Describe);
+        plan.Visit(change, change.Describe);
         plan.Note(index);
     }
 }

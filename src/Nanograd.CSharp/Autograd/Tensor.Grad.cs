@@ -82,7 +82,7 @@ public partial class Tensor
 
     /// <summary>
     /// Records the derivatives of this scalar with respect to every leaf it depends on: they are added to their
-    /// <see cref="Grad"/>. Nothing is computed yet; <see cref="Optimizer.Step"/> compiles forward, backward and update together.
+    /// <see cref="Grad"/>. Nothing is computed yet; <see cref="Optimizer.Step()"/> compiles forward, backward and update together.
     /// </summary>
     /// <param name="gradient">For tensors that are no scalars: what flows into each element.</param>
     public void Backward(Tensor? gradient = null)

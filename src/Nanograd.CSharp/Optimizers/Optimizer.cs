@@ -2,85 +2,99 @@ using System.Globalization;
 
 namespace Nanograd.CSharp;
 
-/// <summary>Parameters with hyperparameters of their own.</summary>
-public sealed class ParameterGroup
-{
-    /// <summary>A group; what is null is taken from the optimizer.</summary>
-    public ParameterGroup(IEnumerable<Parameter> parameters, double? lr = null, double? weightDecay = null)
-    {
-        Parameters = [.. parameters];
-        GivenRate = lr;
-        GivenDecay = weightDecay;
-    }
-
-    /// <summary>The parameters of the group.</summary>
-    public IReadOnlyList<Parameter> Parameters { get; }
-
-    /// <summary>The learning rate. It may be set before every step: it is an input of the compiled step.</summary>
-    public double LearningRate { get; set; }
-
-    /// <summary>The weight decay.</summary>
-    public double WeightDecay { get; set; }
-
-    internal double? GivenRate { get; }
-
-    internal double? GivenDecay { get; }
-}
-
 /// <summary>
-/// Changes parameters by their gradients. <see cref="Step"/> compiles the forward and backward passes, clipping and the
+/// Changes parameters by their gradients. <see cref="Step()"/> compiles the forward and backward passes, clipping and the
 /// update to one program, once for all steps of the same shapes.
 /// </summary>
-public abstract class Optimizer
+public abstract partial class Optimizer
 {
-    private readonly Slot[][] _slots;
-    private readonly Dictionary<ParameterGroup, (string Key, Zoo.ParameterUpdate Rule)> _rules = [];
+    private readonly List<ParameterGroup> _groups;
+    private readonly List<Slot[]> _slots;
+    private readonly Hyperparameter[] _hyperparameters;
+    private readonly Dictionary<ParameterGroup, (int Version, string Key, Zoo.ParameterUpdate Rule)> _rules = [];
 
-    private protected Optimizer(IEnumerable<ParameterGroup> groups, double lr, double weightDecay)
+    private protected Optimizer(IEnumerable<ParameterGroup> groups, params Hyperparameter[] hyperparameters)
     {
-        ParameterGroups = [.. groups];
-        var all = ParameterGroups.SelectMany(g => g.Parameters).ToList();
-        if (all.Count == 0)
+        (_groups, _slots, _hyperparameters) = ([], [], hyperparameters);
+        foreach (var h in hyperparameters)
+        {
+            h.Check(h.Value);
+        }
+
+        foreach (var group in groups)
+        {
+            Add(group);
+        }
+
+        if (_slots.Sum(s => s.Length) == 0)
         {
             throw new ArgumentException("The optimizer got no parameters.");
         }
-
-        if (all.Distinct<Parameter>(ReferenceEqualityComparer.Instance).Count() != all.Count)
-        {
-            throw new ArgumentException("A parameter may be in one group of an optimizer only, and only once.");
-        }
-
-        foreach (var group in ParameterGroups)
-        {
-            group.LearningRate = Check("lr", group.GivenRate ?? lr);
-            group.WeightDecay = Check("weightDecay", group.GivenDecay ?? weightDecay);
-        }
-
-        _slots = [.. ParameterGroups.Select(g => g.Parameters.Select(p => new Slot(p)).ToArray())];
     }
 
+    /// <summary>An optimizer around another one: they share groups and state.</summary>
+    private protected Optimizer(Optimizer inner) =>
+        (_groups, _slots, _hyperparameters) = (inner._groups, inner._slots, inner._hyperparameters);
+
     /// <summary>The groups, in the order they were given.</summary>
-    public IReadOnlyList<ParameterGroup> ParameterGroups { get; }
+    public IReadOnlyList<ParameterGroup> ParamGroups => _groups;
+
+    /// <summary>The values of hyperparameters where groups have none of their own, by name.</summary>
+    public IReadOnlyDictionary<string, double> Defaults => _hyperparameters.ToDictionary(h => h.Name, h => h.Value);
 
     /// <summary>The learning rate of the first group; setting it sets it for all groups.</summary>
     public double LearningRate
     {
-        get => ParameterGroups[0].LearningRate;
+        get => _groups[0].LearningRate;
         set
         {
-            foreach (var group in ParameterGroups)
+            foreach (var group in _groups)
             {
-                group.LearningRate = Check("LearningRate", value);
+                group.LearningRate = value;
             }
         }
     }
 
-    /// <summary>Forgets the gradients of all parameters.</summary>
-    public void ZeroGrad()
+    /// <summary>Another group of parameters, which none of the others has: layers that begin to train later.</summary>
+    public virtual void AddParamGroup(ParameterGroup group) => Add(group);
+
+    private void Add(ParameterGroup group)
     {
-        foreach (var slot in _slots.SelectMany(s => s))
+        var known = new HashSet<Tensor>(_slots.SelectMany(s => s).Select(s => s.Parameter), ReferenceEqualityComparer.Instance);
+        if (!group.Parameters.All(known.Add))
         {
-            slot.Parameter.Restart(null);
+            throw new ArgumentException("A parameter may be in one group of an optimizer only, and only once.");
+        }
+
+        foreach (var parameter in group.Parameters.Where(p => !p.DType.IsFloat()))
+        {
+            throw new ArgumentException($"Only floats can be optimized, got {Nanograd.Shape.describe(parameter.Expression)}.");
+        }
+
+        group.Join(_hyperparameters);
+        CheckRule(group);
+        _groups.Add(group);
+        _slots.Add([.. group.Parameters.Select(p => new Slot(p))]);
+    }
+
+    private protected IEnumerable<Slot> AllSlots => _slots.SelectMany(s => s);
+
+    // ------------------------------------------------------------------------------------------------ steps
+
+    /// <summary>Forgets the gradients of all parameters.</summary>
+    /// <param name="setToNone">
+    /// False: they become zeros instead, so that a parameter that gets no gradient afterwards is moved by its momentum all
+    /// the same.
+    /// </param>
+    public void ZeroGrad(bool setToNone = true)
+    {
+        foreach (var slots in _slots)
+        {
+            foreach (var slot in slots)
+            {
+                var p = slot.Parameter;
+                p.Restart(setToNone || p.Source is null ? null : new GivenSource(new Tensor(Creation.zerosLike(p.Expression))));
+            }
         }
     }
 
@@ -89,133 +103,82 @@ public abstract class Optimizer
     /// from have values, and reading them is free; anything else that was computed from the old parameters and not read
     /// yet cannot be read any more.
     /// </summary>
-    public void Step()
+    public virtual void Step()
     {
         var buckets = Buckets();
-        if (buckets.Length > 0)
+        if (buckets.Count > 0)
         {
-            new StepPlan(buckets).Run();
+            new StepPlan([.. buckets]).Run();
         }
     }
 
-    private Bucket[] Buckets()
+    /// <summary>Calls a function that clears the gradients, computes the loss and calls Backward on it; then updates. Returns the loss.</summary>
+    /// <param name="closure">The function; optimizers that look at several points (<see cref="LBFGS"/>, <see cref="SAM"/>) call it several times.</param>
+    public virtual Tensor Step(Func<Tensor> closure)
+    {
+        var loss = closure();
+        Step();
+        return loss;
+    }
+
+    private protected List<Bucket> Buckets()
     {
         var buckets = new List<Bucket>();
-        for (var g = 0; g < _slots.Length; g++)
+        for (var g = 0; g < _slots.Count; g++)
         {
-            var group = ParameterGroups[g];
-            var key = Describe(group);
-            if (!_rules.TryGetValue(group, out var known) || known.Key != key)
+            var (_, key, rule) = RuleOf(_groups[g]);
+            var pending = Array.FindAll(_slots[g], s => s.Parameter.Source is not null);
+            while (pending.Length > 0)
             {
-                _rules[group] = known = (key, Rule(group));
-            }
-
-            foreach (var alike in _slots[g].Where(s => s.Parameter.Source is not null).GroupBy(s => s.Steps))
-            {
-                buckets.Add(new Bucket(group, known.Rule, key, alike.Key, [.. alike]));
+                var steps = pending[0].Steps;
+                var alike = Array.TrueForAll(pending, s => s.Steps == steps) ? pending : Array.FindAll(pending, s => s.Steps == steps);
+                pending = alike.Length == pending.Length ? [] : Array.FindAll(pending, s => s.Steps != steps);
+                Begin(rule, alike);
+                buckets.Add(new Bucket(_groups[g], rule, key, steps, alike));
             }
         }
 
-        foreach (var bucket in buckets)
-        {
-            Begin(bucket);
-        }
-
-        return [.. buckets];
+        return buckets;
     }
 
-    /// <summary>Makes the state of parameters that have none yet.</summary>
-    private static void Begin(Bucket bucket)
+    private protected (int Version, string Key, Zoo.ParameterUpdate Rule) RuleOf(ParameterGroup group)
     {
-        if (bucket.State.Length == 0 || bucket.State.All(s => s.Slot.State.ContainsKey(s.Kind)))
+        if (!_rules.TryGetValue(group, out var known) || known.Version != group.Version)
+        {
+            _rules[group] = known = (group.Version, Name + group.Describe(), Rule(group));
+        }
+
+        return known;
+    }
+
+    /// <summary>Raises an error if no rule can be made of the numbers of a group.</summary>
+    private protected virtual void CheckRule(ParameterGroup group) => RuleOf(group);
+
+    /// <summary>Makes the state of parameters that have none yet.</summary>
+    private static void Begin(Zoo.ParameterUpdate rule, Slot[] slots)
+    {
+        if (Array.TrueForAll(slots, s => s.IsReadyFor(rule)))
         {
             return;
         }
 
-        var fresh = bucket.Rule.Init([.. bucket.Slots.Select(s => s.Parameter.Expression)]);
-        for (var i = 0; i < fresh.Length; i++)
+        var fresh = rule.Init([.. slots.Select(s => s.Parameter.Expression)]);
+        for (var i = 0; i < slots.Length; i++)
         {
-            bucket.State[i].Slot.State.TryAdd(bucket.State[i].Kind, fresh[i]);
+            slots[i].Begin(rule, [.. fresh.Select(slot => (Node?)slot[i])]);
         }
     }
+
+    /// <summary>What the rule is called, with whatever it depends on besides the group.</summary>
+    private protected virtual string Name => GetType().Name + ":";
 
     /// <summary>The update rule of a group.</summary>
     private protected abstract Zoo.ParameterUpdate Rule(ParameterGroup group);
 
-    /// <summary>Everything that the rule depends on, as text.</summary>
-    private protected abstract string Describe(ParameterGroup group);
+    /// <summary>The same for an optimizer around another one.</summary>
+    private protected static Zoo.ParameterUpdate RuleOf(Optimizer inner, ParameterGroup group) => inner.Rule(group);
 
-    private protected static string Describe(string name, params double[] numbers) =>
-        name + string.Join(",", numbers.Select(n => n.ToString("R", CultureInfo.InvariantCulture)));
+    private protected static string NameOf(Optimizer inner) => inner.Name;
 
-    private protected static double Check(string name, double value) => value >= 0 && double.IsFinite(value)
-        ? value
-        : throw new ArgumentException($"{name} must be a finite number that is not negative, got {value.ToString(CultureInfo.InvariantCulture)}.");
-
-    /// <summary>
-    /// The state of the optimizer as named tensors: for parameter i (counted through all groups) its number of updates,
-    /// <c>step.i</c>, and the rule's own, such as <c>exp_avg.i</c>.
-    /// </summary>
-    public IReadOnlyDictionary<string, Tensor> StateDict()
-    {
-        var result = new Dictionary<string, Tensor>();
-        var i = 0;
-        foreach (var slot in _slots.SelectMany(s => s))
-        {
-            if (slot.Steps > 0)
-            {
-                result.Add($"step.{i}", Tensor.FromArray([slot.Steps], 1));
-            }
-
-            foreach (var (kind, value) in slot.State)
-            {
-                result.Add($"{kind}.{i}", new Tensor(Ops.literal(Copies.Of(Program.storage(value)), value.Shape)));
-            }
-
-            i++;
-        }
-
-        return result;
-    }
-
-    /// <summary>Takes the state that <see cref="StateDict"/> of an equal optimizer gave.</summary>
-    public void LoadStateDict(IReadOnlyDictionary<string, Tensor> state)
-    {
-        var slots = _slots.SelectMany(s => s).ToArray();
-        var parsed = new List<(Slot Slot, string Kind, Tensor Value)>();
-        foreach (var (name, value) in state)
-        {
-            var dot = name.LastIndexOf('.');
-            if (dot < 0 || !int.TryParse(name[(dot + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out var i) || i >= slots.Length)
-            {
-                throw new ArgumentException($"LoadStateDict: '{name}' belongs to no parameter of this optimizer, which has {slots.Length}.");
-            }
-
-            var kind = name[..dot];
-            if (kind != "step" && !value.Shape.SequenceEqual(slots[i].Parameter.Shape))
-            {
-                throw new ArgumentException($"LoadStateDict: '{name}' must have the shape of its parameter, {Nanograd.Shape.describe(slots[i].Parameter.Expression)}, got {Nanograd.Shape.describe(value.Expression)}.");
-            }
-
-            parsed.Add((slots[i], kind, value));
-        }
-
-        foreach (var slot in slots)
-        {
-            slot.Steps = 0;
-            slot.State.Clear();
-        }
-
-        foreach (var (slot, kind, value) in parsed)
-        {
-            if (kind == "step")
-            {
-                slot.Steps = value.Item<long>();
-            }
-            else
-            {
-                slot.State[kind] = Copies.Of(value);
-            }
-        }
-    }
+    private protected static string Text(double number) => number.ToString("R", CultureInfo.InvariantCulture);
 }

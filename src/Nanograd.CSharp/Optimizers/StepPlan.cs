@@ -2,31 +2,6 @@ using Microsoft.FSharp.Core;
 
 namespace Nanograd.CSharp;
 
-/// <summary>Parameters that one update rule treats alike: same group, same number of updates so far.</summary>
-internal sealed record Bucket(ParameterGroup Group, Zoo.ParameterUpdate Rule, string RuleKey, long Steps, Slot[] Slots)
-{
-    /// <summary>The rule's state tensors for these parameters, in the rule's order: (slot, kind).</summary>
-    public (Slot Slot, string Kind)[] State { get; } = StateOf(Rule, Slots);
-
-    private static (Slot, string)[] StateOf(Zoo.ParameterUpdate rule, Slot[] slots) =>
-        [.. rule.StateNames([.. Enumerable.Range(0, slots.Length).Select(i => i.ToString())]).Select(name =>
-        {
-            var dot = name.LastIndexOf('.');
-            return (slots[int.Parse(name[(dot + 1)..])], name[..dot]);
-        })];
-}
-
-/// <summary>What an optimizer knows of one parameter.</summary>
-internal sealed class Slot(Parameter parameter)
-{
-    public Parameter Parameter { get; } = parameter;
-
-    public long Steps { get; set; }
-
-    /// <summary>State by kind ("exp_avg"); values that nobody else holds.</summary>
-    public Dictionary<string, Node> State { get; } = [];
-}
-
 /// <summary>
 /// One step as a function: literals, optimizer state, rates and step counts in; new parameters, new state, losses, module
 /// results, norms, gradients that somebody looked at and buffers out. It is found again by the structure of the forward part and
@@ -40,7 +15,7 @@ internal sealed class StepPlan
     private readonly List<Node> _roots = [];
     private readonly Dictionary<object, int> _visited = new(ReferenceEqualityComparer.Instance);
     private readonly List<BackwardPass> _passes = [];
-    private readonly List<Clipping> _clippings = [];
+    private readonly List<GradientChange> _changes = [];
     private readonly List<Tensor> _bystanders = [];
     private readonly List<Tensor> _seen = [];
     private readonly Buffer[] _updates;
@@ -127,7 +102,7 @@ internal sealed class StepPlan
 
     public void Pass(BackwardPass pass) => _passes.Add(pass);
 
-    public void Clip(Clipping clipping) => _clippings.Add(clipping);
+    public void Change(GradientChange change) => _changes.Add(change);
 
     private void See(Parameter parameter)
     {
@@ -140,7 +115,7 @@ internal sealed class StepPlan
     }
 
     private IEnumerable<Tensor> Settled =>
-        [.. _passes.Select(p => p.Loss), .. _passes.SelectMany(p => p.Results), .. _clippings.Select(c => c.Norm), .. _seen, .. _updates];
+        [.. _passes.Select(p => p.Loss), .. _passes.SelectMany(p => p.Results), .. _changes.Select(c => c.Measure).OfType<Tensor>(), .. _seen, .. _updates];
 
     // ------------------------------------------------------------------------------------------------ compiling
 
@@ -163,21 +138,25 @@ internal sealed class StepPlan
             replacements.Add(literal.Hash, variable);
         }
 
-        foreach (var bucket in _buckets)
+        var numbers = Add("numbers", CoreType.F64, [_buckets.Length * Bucket.Numbers], false);
+        for (var b = 0; b < _buckets.Length; b++)
         {
+            var bucket = _buckets[b];
             var parameters = bucket.Slots.Select(s => s.Parameter.Expression).ToArray();
             var gradients = bucket.Slots.Select(s => Elementwise.cast(s.Parameter.Expression.DType, s.Parameter.Source!.Expression)).ToArray();
-            var state = bucket.State.Select(s => s.Slot.State[s.Kind]).Select(n => Add("s", n.DType, n.Shape, true)).ToArray();
-            var step = Add("step", CoreType.I32, [], false);
-            var rate = Add("rate", CoreType.F32, [], false);
-            var update = bucket.Rule.Update(step, rate, gradients, state, parameters);
+            var state = StateOf(bucket, n => Add("s", n.DType, n.Shape, true));
+            var step = Elementwise.cast(CoreType.I32, Number(b, 0));
+            var momentum = double.IsNaN(bucket.Group.Moving) ? null : Number(b, 2);
+            var update = bucket.Rule.Update(step, Number(b, 1), momentum, gradients, state, parameters);
             results.AddRange(update.Parameters);
-            results.AddRange(update.State);
+            results.AddRange(update.State.SelectMany(slot => slot).Where(n => n is not null));
         }
 
         results.AddRange(_bystanders.Select(b => b.Source!.Expression));
         results.AddRange(Settled.Select(t => t.Expression));
         return Program.compile([.. inputs], Substitute.apply(replacements, [.. results]), [.. donated]);
+
+        Node Number(int bucket, int i) => Moving.select(0, (bucket * Bucket.Numbers) + i, numbers);
 
         Node Add(string name, CoreType type, int[] shape, bool used)
         {
@@ -187,6 +166,10 @@ internal sealed class StepPlan
             return variable;
         }
     }
+
+    /// <summary>What replaces the state of a bucket: slot by slot, null where a parameter has nothing.</summary>
+    private static Node?[][] StateOf(Bucket bucket, Func<Node, Node> replace) =>
+        [.. bucket.Rule.Slots.Select((_, k) => bucket.Slots.Select(s => s.State[k] is { } n ? replace(n) : null).ToArray())];
 
     // ------------------------------------------------------------------------------------------------ running
 
@@ -208,9 +191,15 @@ internal sealed class StepPlan
                 slot.Steps = bucket.Steps + 1;
             }
 
-            foreach (var (slot, kind) in bucket.State)
+            for (var k = 0; k < bucket.Rule.Slots.Length; k++)
             {
-                slot.State[kind] = Ops.literal(outputs.Dequeue(), slot.State[kind].Shape);
+                foreach (var slot in bucket.Slots)
+                {
+                    if (slot.State[k] is { } before)
+                    {
+                        slot.State[k] = Ops.literal(outputs.Dequeue(), before.Shape);
+                    }
+                }
             }
         }
 
@@ -241,11 +230,19 @@ internal sealed class StepPlan
         }
 
         inputs.AddRange(_literals.Select(l => moved.TryGetValue(l, out var storage) ? storage : Program.storage(l)));
+        inputs.Add(Program.storage(Creation.ofArray(CoreType.F64, [_buckets.Length * Bucket.Numbers], Numbers())));
         foreach (var bucket in _buckets)
         {
-            inputs.AddRange(bucket.State.Select(s => Move(s.Slot.State[s.Kind])));
-            inputs.Add(Program.storage(Copies.Scalar((int)bucket.Steps)));
-            inputs.Add(Program.storage(Copies.Scalar((float)bucket.Group.LearningRate)));
+            for (var k = 0; k < bucket.Rule.Slots.Length; k++)
+            {
+                foreach (var slot in bucket.Slots)
+                {
+                    if (slot.State[k] is { } value)
+                    {
+                        inputs.Add(Move(value));
+                    }
+                }
+            }
         }
 
         try
@@ -263,13 +260,26 @@ internal sealed class StepPlan
             foreach (var slot in _buckets.SelectMany(b => b.Slots))
             {
                 slot.Parameter.Adopt(Back(slot.Parameter.Expression), requiresGrad: true);
-                foreach (var (kind, value) in slot.State.ToArray())
+                for (var k = 0; k < slot.State.Length; k++)
                 {
-                    slot.State[kind] = Back(value);
+                    slot.State[k] = slot.State[k] is { } value ? Back(value) : null;
                 }
             }
 
             throw;
+        }
+
+        double[] Numbers()
+        {
+            var numbers = new double[_buckets.Length * Bucket.Numbers];
+            for (var b = 0; b < _buckets.Length; b++)
+            {
+                var bucket = _buckets[b];
+                (numbers[b * Bucket.Numbers], numbers[(b * Bucket.Numbers) + 1], numbers[(b * Bucket.Numbers) + 2]) =
+                    (bucket.Steps, bucket.Group.LearningRate, bucket.Group.Moving);
+            }
+
+            return numbers;
         }
 
         Storage Move(Node value) => moved[value] = Program.storage(value).Donate(Receiver);

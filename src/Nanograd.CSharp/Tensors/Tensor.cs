@@ -5,7 +5,7 @@ namespace Nanograd.CSharp;
 /// <summary>
 /// An immutable n-dimensional array, computed when somebody looks at it. Operations build expressions; reading
 /// (<see cref="Item()"/>, <see cref="ToArray{T}"/>, <see cref="ToString"/>) compiles and runs what is needed, and
-/// <see cref="Optimizer.Step"/> runs a whole training step as one program.
+/// <see cref="Optimizer.Step()"/> runs a whole training step as one program.
 /// </summary>
 public partial class Tensor
 {

@@ -49,7 +49,7 @@ internal sealed class TrainingRun
         var vectors = _model.Parameters().Where(p => p.Rank < 2).ToList();
         _optimizer = new AdamW(
             [new ParameterGroup(matrices, weightDecay: settings.WeightDecay), new ParameterGroup(vectors, weightDecay: 0)],
-            settings.Lr, settings.Beta1, settings.Beta2);
+            settings.Lr, (settings.Beta1, settings.Beta2));
         _history = new LossHistory(state is not null && state.Metadata.TryGetValue("history", out var text) ? text : "");
         if (state is not null)
         {

@@ -25,23 +25,25 @@ module Moments =
             let b1, rest = Transform.momentum context p.DType beta1
             let m = state[0] * b1 + g * rest
             let u = maximum (state[1] * beta2) (abs g + eps)
-            m / u * (1.0 / Transform.correction b1 context.Step), [| m; u |])
+            m / u * (1.0 / Transform.momentumCorrection context p.DType beta1), [| m; u |])
 
     /// NAdam (Dozat 2016): Nesterov's momentum in Adam, with mu_t = beta1 (1 - 0.96^(t decay) / 2). The product of all mu is
     /// kept in f32, as PyTorch does.
     let nadam (options: NAdamOptions) : Optimizer =
         requireBetas options.Beta1 options.Beta2 options.Eps
         Optimizer.atLeast "The decay of the momentum" 0.0 options.MomentumDecay
-        let mu (t: Tensor) =
+        let mu (beta1: Tensor) (t: Tensor) =
             let falling = exp (t * (options.MomentumDecay * Math.Log 0.96))
-            (1.0 - falling * 0.5) * options.Beta1
+            (1.0 - falling * 0.5) * beta1
         let product (_: Tensor) = Some(onesOf DType.F32 [||])
         Optimizer.each [ "exp_avg", zeros; "exp_avg_sq", zeros; "mu_product", product ] (fun context p g state ->
             let t = count DType.F64 context
-            let now, next = mu t, mu (t + 1.0)
+            let beta1 = fst (Transform.momentum context DType.F64 options.Beta1)
+            let now, next = mu beta1 t, mu beta1 (t + 1.0)
             let products = state[2] * cast DType.F32 now
             let later = products * cast DType.F32 now * cast DType.F32 next
-            let m, v = average options.Beta1 state[0] g, average options.Beta2 state[1] (g * g)
+            let b1, rest = Transform.momentum context p.DType options.Beta1
+            let m, v = state[0] * b1 + g * rest, average options.Beta2 state[1] (g * g)
             let size = sqrt (v / correction p.DType options.Beta2 context.Step) + options.Eps
             let share (part: Tensor) (product: Tensor) = cast p.DType (part / (1.0 - cast DType.F64 product))
             let step = g * share (1.0 - now) products + m * share next later
@@ -53,14 +55,15 @@ module Moments =
         requireBetas beta1 beta2 eps
         let last = 2.0 / (1.0 - beta2) - 1.0
         Optimizer.each [ "exp_avg", zeros; "exp_avg_sq", zeros ] (fun context p g state ->
-            let m, v = average beta1 state[0] g, average beta2 state[1] (g * g)
+            let b1, rest = Transform.momentum context p.DType beta1
+            let m, v = state[0] * b1 + g * rest, average beta2 state[1] (g * g)
             let t = count DType.F64 context
             let second = correction DType.F64 beta2 context.Step
             let rho = last - 2.0 * t * exp (t * Math.Log beta2) / second
             let enough = gt rho (scalarOf DType.F64 5.0)
             let used = where enough rho (scalarOf DType.F64 6.0)
             let rectified = sqrt ((used - 4.0) * (used - 2.0) * last / ((last - 4.0) * (last - 2.0) * used) * second)
-            let first = m * (1.0 / correction p.DType beta1 context.Step)
+            let first = m * (1.0 / Transform.momentumCorrection context p.DType beta1)
             where enough (first * cast p.DType rectified / (sqrt v + eps)) first, [| m; v |])
 
     /// Adagrad (Duchi et al. 2011): the step is g / (sqrt(sum of all g²) + eps) / (1 + (t - 1) decay).
@@ -145,5 +148,6 @@ module Moments =
     let lion (beta1: float) (beta2: float) : Optimizer =
         Optimizer.requireRange "The first beta" 0.0 1.0 beta1
         Optimizer.requireRange "The second beta" 0.0 1.0 beta2
-        Optimizer.each [ "exp_avg", zeros ] (fun _ _ g state ->
-            sign (average beta1 state[0] g), [| average beta2 state[0] g |])
+        Optimizer.each [ "exp_avg", zeros ] (fun context p g state ->
+            let b1, rest = Transform.momentum context p.DType beta1
+            sign (state[0] * b1 + g * rest), [| average beta2 state[0] g |])

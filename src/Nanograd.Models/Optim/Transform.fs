@@ -143,8 +143,8 @@ module Transform =
     let internal momentum (context: UpdateContext) (dtype: DType) (own: float) : Tensor * Tensor =
         match context.Momentum with
         | Some m ->
-            let m = cast dtype m
-            m, 1.0 - m
+            let m = cast DType.F64 m
+            cast dtype m, cast dtype (1.0 - m)
         | None -> scalarOf dtype own, scalarOf dtype (1.0 - own)
 
     /// SGD's momentum: b = momentum b + (1 - dampening) g, at first b = g; the step is b, or with Nesterov
@@ -167,6 +167,12 @@ module Transform =
     let internal correctionOf (dtype: DType) (beta: float) (step: Tensor) : Tensor =
         -(expm1 ((cast dtype step + 1.0) * Math.Log beta))
 
+    /// The same of a momentum; the context's, if it has one.
+    let internal momentumCorrection (context: UpdateContext) (dtype: DType) (own: float) : Tensor =
+        match context.Momentum with
+        | Some m -> cast dtype (correction (cast DType.F64 m) context.Step)
+        | None -> correctionOf dtype own context.Step
+
     let internal average (beta: float) (old: Tensor) (latest: Tensor) = old * beta + latest * (1.0 - beta)
 
     /// Adam's scaling (Kingma and Ba 2015): m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g², both divided by
@@ -177,10 +183,7 @@ module Transform =
         atLeast "The epsilon" 0.0 eps
         let rule (context: UpdateContext) (p: Tensor) (g: Tensor) (state: Tensor[]) =
             let b1, rest1 = momentum context p.DType beta1
-            let first =
-                match context.Momentum with
-                | Some _ -> correction b1 context.Step
-                | None -> correctionOf p.DType beta1 context.Step
+            let first = momentumCorrection context p.DType beta1
             let second = correctionOf p.DType beta2 context.Step
             let m = state[0] * b1 + g * rest1
             let v = average beta2 state[1] (g * g)
