@@ -119,19 +119,18 @@ module Make =
     /// A training step on always the same batch. Compared are the loss, the gradients as the optimizer's first moments
     /// keep them, and the parameters after the update.
     let ofTraining (options: TrainOptions) (loss: 'P -> 'B -> Tensor) (parameters: 'P) (batch: 'B) : Work =
-        let step = Train.step options (fun p _ b -> loss p b)
-        let shown (state: TrainState<'P>, value: Tensor) =
+        let step = Train.step options (Objective.ofLoss (fun p _ b -> loss p b))
+        let shown (state: TrainState<'P, unit>, value: Tensor) =
             let moments = state.Slots |> Array.truncate 1 |> Array.collect Tree.leaves
             Array.concat [ [| value |]; Tree.leaves state.Parameters; moments ]
         let operands = Array.append (Tree.leaves parameters) (Tree.leaves batch)
-        ofStep step shown operands (Train.start options.Optimizer parameters) batch
+        ofStep step shown operands (Train.start options parameters ()) batch
 
     /// Adam with PyTorch's defaults: AdamW without decay, and no clipping.
     let adam =
         { Train.defaults with
-            Optimizer = Optim.adamW { Optim.adamWDefaults with WeightDecay = 0.0 }
-            Rate = LearningRate.constant 1e-3
-            ClipNorm = infinity }
+            Method = Method.Of(Optim.adamW { Optim.adamWDefaults with WeightDecay = 0.0 })
+            NanGuard = NanGuard.Off }
 
     /// A dense layer as PyTorch initialises it, number n of a case.
     let linear n inputs outputs = eval (Linear.init (Random.fold (Random.key 1L) n) inputs outputs true)

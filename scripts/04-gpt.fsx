@@ -22,30 +22,28 @@ let config = { Gpt.small tokenizer.VocabularySize with Layers = 2 }
 let data = LanguageData(tokenizer.Encode text, config.Context)
 let steps = 400L
 let options =
-    { Train.defaults with
+    { Train.nanoGpt with
         Steps = steps
         Rate = Warmup.nanoGpt 4e-3 4e-4 20L steps
-        EvaluateEvery = 100L }
+        Validate = Due.Steps 100L
+        Progress = Progress.Console }
 
 let model = Gpt.init (Random.key options.Seed) config
 printfn "%d parameters" (Tree.count model)
 
-/// Called after each step, which is one compiled program.
-let report (r: StepReport) =
-    if r.Step = 1L || r.Step % 25L = 0L then
-        let validation = if System.Double.IsNaN r.ValidationLoss then "" else $", validation {r.ValidationLoss:F3}"
-        printfn "step %3d: loss %.3f%s, %.0f tokens/s" r.Step r.Loss validation r.TokensPerSecond
-
-let loss p key (ids, targets) = Gpt.loss config p key ids targets
-let state, reports = Train.start options.Optimizer model |> Train.fit options loss data report
+let objective = Objective.ofLoss (fun p key (ids, targets) -> Gpt.loss config p key ids targets)
+let tensors (b: LanguageBatch) = b.InputTensor, b.TargetTensor
+let batches = Train.endless (fun step -> tensors (data.Batch(12, options.Seed, step)))
+let result = Train.fit options objective batches (data.Validation 48 |> Seq.map tensors) model
+printfn "%O" result.History
 
 // It writes on from the start of a line.
 let sampling = { Sample.defaults with Temperature = 0.8; Seed = 7L }
-let sample = Sample.gpt sampling config state.Parameters 400 (tokenizer.Encode "\n") |> tokenizer.Decode
+let sample = Sample.gpt sampling config result.Parameters 400 (tokenizer.Encode "\n") |> tokenizer.Decode
 let sentences = Stories.sentences ("\n" + sample)
 let good = sentences |> Array.filter Stories.accepts |> Array.length
 printfn "\n%s\n" (sample.Trim())
 printfn "the grammar accepts %d of %d sentences; %.1f s in all" good sentences.Length clock.Elapsed.TotalSeconds
 
-let first, last = reports[0].Loss, (Array.last reports).ValidationLoss
+let first, last = result.History.Steps[0].Loss, Array.last result.History["val_loss"]
 if last > 1.2 then failwith $"the loss fell only from {first:F2} to {last:F2}"

@@ -34,7 +34,14 @@ let private chars name layers heads embd context =
             Heads = heads
             Embd = embd
             Context = context }
-    training name c 12 context { Train.defaults with Rate = LearningRate.constant 1e-3 }
+    training
+        name
+        c
+        12
+        context
+        { Train.nanoGpt with
+            Rate = LearningRate.constant 1e-3
+            NanGuard = NanGuard.Off }
 
 /// GPT-2 of 124 M parameters.
 let private gpt2 =

@@ -44,42 +44,28 @@ let ``a text too short for its context is refused`` () =
 
 let private config = { Gpt.small 9 with Context = 4; Layers = 1; Heads = 2; Embd = 8; Dropout = 0.1 }
 let private options =
-    { Train.defaults with
+    { Train.nanoGpt with
         Steps = 12L
-        Rows = 4
         Rate = Warmup.nanoGpt 1e-2 1e-3 2L 12L
-        EvaluateEvery = 6L }
+        Validate = Due.Steps 6L }
 let private data = LanguageData(tokens, 4)
-let private loss p key (x, y) = Gpt.loss config p key x y
-let private begin' () = Train.start options.Optimizer (Gpt.init (Random.key 5L) config)
-let private digest (s: TrainState<Gpt>) = Safetensors.sha256 (GptFiles.toNamed s.Parameters)
+let private objective =
+    Objective.ofLoss (fun p key (x, y) -> Gpt.loss config p key x y) |> Objective.withNames Gpt.named
+let private tensors (b: LanguageBatch) = b.InputTensor, b.TargetTensor
+let private batches = Train.endless (fun step -> tensors (data.Batch(4, 1337L, step)))
+let private validation = data.Validation 16 |> Seq.map tensors
+let private model () = Gpt.init (Random.key 5L) config
+let private fit options = Train.fit options objective batches validation (model ())
+let private digest (r: TrainResult<Gpt, unit>) = Safetensors.sha256 (GptFiles.toNamed r.State.Parameters)
 
 [<Test>]
 let ``training lowers the loss, and does the same twice`` () =
-    let long = { options with Steps = 60L }
-    let last, reports = Train.fit long loss data ignore (begin' ())
-    Assert.That(reports.Length, Is.EqualTo 60)
-    Assert.That((Array.last reports).ValidationLoss, Is.LessThan(reports[0].Loss - 0.2))
-    Assert.That(reports[0].Loss, Is.EqualTo(Math.Log 9.0).Within 0.1)
-    Assert.That(Double.IsNaN reports[0].ValidationLoss)
-    Assert.That(digest (fst (Train.fit long loss data ignore (begin' ()))), Is.EqualTo(digest last))
-
-[<Test>]
-let ``a run resumed from a checkpoint ends bit for bit like one without a break`` () =
-    inFolder (fun folder ->
-        let whole, _ = Train.fit options loss data ignore (begin' ())
-        // The schedule must not change: the first part stops early, its rate still falls towards step 12.
-        let part, _ = Train.fit { options with Steps = 5L } loss data ignore (begin' ())
-        (TrainState.checkpoint Gpt.named options (named [ "note", "half-way" ]) part).Save folder
-        let saved = Checkpoint.Load folder
-        Assert.That(saved.Step, Is.EqualTo 5L)
-        Assert.That(saved.Seed, Is.EqualTo options.Seed)
-        Assert.That(saved.Metadata["note"], Is.EqualTo "half-way")
-        Assert.That(saved.Optimizer.ContainsKey "exp_avg_sq.h.0.mlp.c_proj.weight")
-        let resumed = TrainState.restore Gpt.named options (Gpt.template config) saved
-        let last, reports = Train.fit options loss data ignore resumed
-        Assert.That(reports.Length, Is.EqualTo 7)
-        Assert.That(digest last, Is.EqualTo(digest whole)))
+    let long = { options with Steps = 60L; Rate = Warmup.nanoGpt 1e-2 1e-3 2L 60L }
+    let result = fit long
+    Assert.That(result.History.Steps.Count, Is.EqualTo 60)
+    Assert.That(Array.last result.History["val_loss"], Is.LessThan(result.History.Steps[0].Loss - 0.2))
+    Assert.That(result.History.Steps[0].Loss, Is.EqualTo(Math.Log 9.0).Within 0.1)
+    Assert.That(digest (fit long), Is.EqualTo(digest result))
 
 [<Test>]
 let ``a foreign or damaged checkpoint is named`` () =
@@ -89,10 +75,13 @@ let ``a foreign or damaged checkpoint is named`` () =
             Checkpoint.Load(Path.Combine(folder, "x")) |> ignore)
         Safetensors.save (Checkpoint.PathIn folder) (named [ "format", "pt" ]) (named [ "a", f32 [ 1 ] [ 1.0 ] ])
         raises<InvalidDataException> [ "not a training state" ] (fun () -> Checkpoint.Load folder |> ignore)
-        let small = Gpt.template { config with Embd = 4 }
-        let state = TrainState.checkpoint Gpt.named options (named []) (begin' ())
+        let kept = { options with Folder = Some folder; Save = Due.Steps 1L; Steps = 1L }
+        fit kept |> ignore
+        let again = { kept with Resume = true; Steps = 2L }
+        raises<ArgumentException> [ "seed 1337"; "the options have 7" ] (fun () ->
+            fit { again with Seed = 7L } |> ignore)
         raises<InvalidDataException> [ "wte.weight"; "f32[9,8]"; "f32[9,4]" ] (fun () ->
-            TrainState.restore Gpt.named options small state |> ignore))
+            Train.fit again objective batches validation (Gpt.init (Random.key 5L) { config with Embd = 4 }) |> ignore))
 
 [<Test>]
 let ``a saved model folder is loaded`` () =

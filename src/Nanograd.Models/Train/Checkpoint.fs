@@ -87,30 +87,67 @@ type Checkpoint
             underPrefix "run." texts
         )
 
-/// Checkpoints of the state of `Train`.
+/// States of training as named tensors.
 [<RequireQualifiedAccess>]
-module TrainState =
-    /// The state of a run as a checkpoint. `named` gives the parameters their names (such as `Gpt.named` or
-    /// `Tree.named`).
-    let checkpoint named (o: TrainOptions) metadata (state: TrainState<'P>) : Checkpoint =
-        let pairs (xs: seq<string * Tensor>) = Dictionary(dict xs) :> IReadOnlyDictionary<_, _>
-        let parameters = named state.Parameters
-        let slots = Optimizer.named o.Optimizer (Array.map fst parameters) state.Slots
-        Checkpoint(pairs parameters, pairs slots, int64 (item state.Step), o.Seed, metadata)
+module internal TrainTensors =
+    let private pairs (items: (string * Tensor)[]) = Dictionary(dict items) :> IReadOnlyDictionary<_, _>
 
-    /// The state that a checkpoint holds, for a model like `template` (its values do not matter).
-    let restore (named: 'P -> (string * Tensor)[]) (o: TrainOptions) (template: 'P) (c: Checkpoint) : TrainState<'P> =
-        let names = named template
-        let find (what: string) (tensors: IReadOnlyDictionary<string, Tensor>) (name: string, t: Tensor) =
-            match tensors.TryGetValue name with
-            | true, value when value.Shape = t.Shape && value.DType = t.DType -> value
-            | true, value ->
-                raise (
-                    InvalidDataException $"The {what} '{name}' is {Shape.describe value} there, not {Shape.describe t}."
-                )
-            | _ -> raise (InvalidDataException $"The checkpoint has no {what} '{name}'.")
-        let slots = Optim.init o.Optimizer template
-        let slotNames = Optimizer.named o.Optimizer (Array.map fst names) slots
-        { Parameters = Tree.rebuild template (names |> Array.map (find "parameter" c.Parameters))
-          Slots = Tree.rebuild slots (slotNames |> Array.map (find "optimizer state" c.Optimizer))
-          Step = ofArray DType.I32 [||] [| int32 c.Step |] }
+    let private under (prefix: string) (items: (string * Tensor)[]) =
+        items |> Array.map (fun (name, t) -> prefix + name, t)
+
+    /// Everything but the parameters: the optimizer's slots by name, and the rest.
+    let private others named (optimizer: Optimizer) (state: TrainState<'P, 'S>) =
+        Array.concat
+            [ Optimizer.named optimizer (Array.map fst (named state.Parameters)) state.Slots
+              under "state." (StateDict.named state.Model)
+              under "scale." (Tree.named state.Scale)
+              under "curvature." (Tree.named state.Curvature)
+              [| "step", state.Step; "updates", state.Updates |] ]
+
+    /// The state as a checkpoint.
+    let save named (o: TrainOptions) metadata (state: TrainState<'P, 'S>) : Checkpoint =
+        let rest = others named (TrainStep.optimizer o) state
+        Checkpoint(pairs (named state.Parameters), pairs rest, int64 (item state.Step), o.Seed, metadata)
+
+    let private find (what: string) (tensors: IReadOnlyDictionary<string, Tensor>) (name: string, t: Tensor) =
+        match tensors.TryGetValue name with
+        | true, value when value.Shape = t.Shape && value.DType = t.DType -> value
+        | true, value ->
+            raise (InvalidDataException $"The {what} '{name}' is {Shape.describe value} there, not {Shape.describe t}.")
+        | _ -> raise (InvalidDataException $"The checkpoint has no {what} '{name}'.")
+
+    /// What L-BFGS remembers has as many tensors as it has made steps.
+    let private curvature (tensors: IReadOnlyDictionary<string, Tensor>) : LbfgsState =
+        let all (field: string) =
+            Seq.initInfinite (fun i -> $"curvature.{field}.{i}")
+            |> Seq.takeWhile tensors.ContainsKey
+            |> Seq.map (fun name -> tensors[name])
+            |> Seq.toArray
+        let one field = find "optimizer state" tensors ($"curvature.{field}", Lbfgs.start.Length)
+        { GradientChanges = all "GradientChanges"
+          Steps = all "Steps"
+          Direction = all "Direction"
+          Gradient = all "Gradient"
+          Length = one "Length"
+          Scale = one "Scale" }
+
+    /// The state that a checkpoint holds, for a run that would begin with `start` (whose values do not matter).
+    let restore
+        (named: 'P -> (string * Tensor)[])
+        (o: TrainOptions)
+        (start: TrainState<'P, 'S>)
+        (c: Checkpoint)
+        : TrainState<'P, 'S> =
+        let optimizer = TrainStep.optimizer o
+        let names = named start.Parameters
+        let slots = Optimizer.named optimizer (Array.map fst names) start.Slots
+        let kept = find "optimizer state" c.Optimizer
+        let rebuild prefix (items: (string * Tensor)[]) (tree: 'T) : 'T =
+            Tree.rebuild tree (under prefix items |> Array.map kept)
+        { Parameters = Tree.rebuild start.Parameters (names |> Array.map (find "parameter" c.Parameters))
+          Slots = rebuild "" slots start.Slots
+          Model = rebuild "state." (StateDict.named start.Model) start.Model
+          Scale = rebuild "scale." (Tree.named start.Scale) start.Scale
+          Curvature = start.Curvature |> Option.map (fun _ -> curvature c.Optimizer)
+          Step = kept ("step", start.Step)
+          Updates = kept ("updates", start.Updates) }
