@@ -6,7 +6,7 @@ namespace Nanograd.CSharp;
 /// the way: <c>using Buffer = Nanograd.CSharp.Buffer;</c>.)
 /// </summary>
 /// <remarks>
-/// <see cref="Update"/> computes nothing. What it was given is computed by the next <see cref="Optimizer.Step"/> along with
+/// <see cref="Update"/> computes nothing. What it was given is computed by the next <see cref="Optimizer.Step()"/> along with
 /// everything else, or when somebody reads the buffer, saves the module or switches it to evaluation.
 /// </remarks>
 public sealed class Buffer : Tensor

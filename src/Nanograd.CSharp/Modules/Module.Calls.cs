@@ -20,7 +20,7 @@ public abstract partial class Module
 
     /// <summary>
     /// What a Forward ends with: runs the hooks, tells the summary of the call, and makes the result one that
-    /// <see cref="Optimizer.Step"/> computes along with the loss.
+    /// <see cref="Optimizer.Step()"/> computes along with the loss.
     /// </summary>
     protected Tensor Called(Tensor input, Tensor output)
     {

@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Nanograd.CSharp;
 
 /// <summary>Bounds on gradients, which PyTorch keeps in <c>torch.nn.utils</c>. Parameters without a gradient are passed over.</summary>
-public static class Utils
+public static partial class Utils
 {
     /// <summary>
     /// Scales the gradients of all parameters together so that their norm, taken as one vector, is at most
