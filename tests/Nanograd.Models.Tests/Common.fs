@@ -25,6 +25,10 @@ let raises<'e when 'e :> exn> (parts: string list) (action: unit -> unit) =
     Assert.That(error.Message, Does.Not.Contain "\n")
     Assert.That(error.Message, Does.Not.Contain "(Parameter")
 
+/// NUnit's equality, of collections element by element, without its overloads.
+let equalTo (expected: 'a) = Is.EqualTo(box expected)
+let notEqualTo (expected: 'a) = Is.Not.EqualTo(box expected)
+
 /// The elements of a float tensor.
 let floats (t: Tensor) : float[] = toArray<float>(cast DType.F64 t)
 
@@ -49,7 +53,7 @@ let i32 (shape: int list) (values: int list) = ofArray DType.I32 (List.toArray s
 
 /// The folder that holds the folders of reference numbers: beside the repository, unless NANOGRAD_ORACLES names another;
 /// "" where there is none.
-let private oracleRoot () : string =
+let oracleRoot () : string =
     let rec root (folder: DirectoryInfo) =
         if isNull folder then null
         elif File.Exists(Path.Combine(folder.FullName, "Nanograd.sln")) then folder.FullName

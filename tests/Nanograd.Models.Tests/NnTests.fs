@@ -274,3 +274,41 @@ let ``a mixture with all experts is their weighted sum, and capacity leaves the 
     let y, _ = MixtureOfExperts.apply one p (concat 0 [ x; x ])
     let served = floats (anyOver [ 1 ] (ne y (zerosLike y)) |> cast DType.F64) |> Array.sum
     Assert.That(served, Is.InRange(1.0, 3.0))
+
+// ---- composition
+
+[<Test>]
+let ``layers compose: parameters are a pair, keys are apart, functions have none`` () =
+    let hidden, out = Layer.linear 3 4, Layer.linear 4 2
+    let net = hidden >-> relu >-> Layer.dropout 0.5 >-> out
+    let p = Layer.init (Random.key 1L) net
+    let (first, ()), last = p
+    let x = Random.normal (Random.key 2L) [| 5; 3 |]
+    assertClose 1e-7 "net" (floats (Linear.apply last (relu (Linear.apply first x)))) (floats (Layer.apply net p x))
+    Assert.That(Tree.count p, Is.EqualTo(4L * 3L + 4L + 2L * 4L + 2L))
+    let trained = Layer.train net (Random.key 3L) p x
+    Assert.That(floats trained, Is.Not.EqualTo(box (floats (Layer.apply net p x))))
+    Assert.That(floats (Layer.train net (Random.key 3L) p x), Is.EqualTo(box (floats trained)))
+    let halved = Tree.map (fun t -> t * 0.5) p
+    assertClose 1e-7 "map" (floats last.Weight |> Array.map (fun w -> w / 2.0)) (floats (snd halved).Weight)
+
+[<Test>]
+let ``repeated layers have parameters of their own, a function may come first`` () =
+    let tower = flattenAxes 1 -1 >-> Layer.repeat 3 (Layer.residual (Layer.linear 6 6 >-> tanh)) >-> Layer.layerNorm 6
+    let (blocks, norm) = Layer.init (Random.key 1L) tower
+    Assert.That(blocks.Length, Is.EqualTo 3)
+    Assert.That(blocks |> Array.map (fun b -> item (sum b.Weight)) |> Array.distinct |> Array.length, Is.EqualTo 3)
+    let x = Random.normal (Random.key 2L) [| 4; 2; 3 |]
+    let byHand = (reshape [| 4; 6 |] x, blocks) ||> Array.fold (fun x b -> x + tanh (Linear.apply b x))
+    assertClose 1e-6 "tower" (floats (LayerNorm.apply norm byHand)) (floats (Layer.apply tower (blocks, norm) x))
+
+[<Test>]
+let ``a composed network learns`` () =
+    let net = Layer.conv2d ConvOptions.Default 1 3 [| 2; 2 |] >-> relu >-> flattenAxes 1 -1 >-> Layer.linear 12 1
+    let x = Random.normal (Random.key 1L) [| 32; 1; 3; 3 |]
+    let y = sumOver [ 1; 2; 3 ] x
+    let loss p = mean (square (squeeze 1 (Layer.apply net p x) - y))
+    let step = jit (fun p -> Tree.map2 (fun (w: Tensor) g -> w - 0.05 * g) p (grad loss p))
+    let start = eval (Layer.init (Random.key 2L) net)
+    let trained = Seq.fold (fun p _ -> step p) start (seq { 1..200 })
+    Assert.That(item (loss trained), Is.LessThan(0.1 * item (loss start)))
