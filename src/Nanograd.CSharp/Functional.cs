@@ -63,7 +63,7 @@ public static partial class Functional
     {
         var leaves = Trees<T>.Leaves(x);
         var trace = new Trace(leaves);
-        var (value, gradient) = Transforms.valueAndGrad(trace.LowerScalar(f, x), Trace.Given(leaves));
+        var (value, gradient) = Nanograd.Transforms.valueAndGrad(trace.LowerScalar(f, x), Trace.Given(leaves));
         var all = trace.Results([value, .. gradient]);
         return (all[0], Trees<T>.Rebuild(x, all[1..]));
     }
@@ -268,7 +268,7 @@ public static partial class Functional
             var (run, form) = compiled.GetOrAdd(string.Join(' ', Trees<T>.Paths(x)), _ =>
             {
                 var box = new StrongBox<U>();
-                return (Transforms.jit(new Trace().Lower(f, x, box)), box);
+                return (Nanograd.Transforms.jit(new Trace().Lower(f, x, box)), box);
             });
             foreach (var data in leaves.Where(t => t.Lineage is null && !t.IsOpen))
             {

@@ -34,12 +34,15 @@ module Datasets =
     /// The test part of MNIST (files t10k-...).
     let mnistTest (folder: string) : Dataset<Tensor * Tensor> = Dataset.ofTensors (mnistTensors false folder)
 
-    /// The handwritten digits of UCI in scikit-learn's CSV (64 columns of pixels from 0 to 16, and `target`): images f32 `[1; 8; 8]` from 0
-    /// to 1, and classes, i64 scalars.
-    let digits (path: string) : Dataset<Tensor * Tensor> =
+    /// The handwritten digits of UCI in scikit-learn's CSV (64 columns of pixels from 0 to 16, and `target`): images f32 `[n; 1; 8; 8]` from
+    /// 0 to 1, and classes i64 `[n]`.
+    let digitsTensors (path: string) : Tensor * Tensor =
         let x, y = Csv.load Csv.defaults Missing.Fail "target" path
         if x.Shape[1] <> 64 then DataFile.bad path $"has {x.Shape[1]} columns of pixels where 64 should be"
-        Dataset.ofTensors (Op.reshape [| x.Shape[0]; 1; 8; 8 |] x / 16.0, y)
+        eval (Op.reshape [| x.Shape[0]; 1; 8; 8 |] x / 16.0, y)
+
+    /// The same, element by element: images f32 `[1; 8; 8]` and classes, i64 scalars.
+    let digits (path: string) : Dataset<Tensor * Tensor> = Dataset.ofTensors (digitsTensors path)
 
     /// A table of numbers with a column of classes: rows f32 `[columns]` and classes, i64 scalars.
     let csv (label: string) (path: string) : Dataset<Tensor * Tensor> =
