@@ -8,7 +8,7 @@ open System.Threading
 
 /// What a job gave.
 [<NoComparison; NoEquality>]
-type private Outcome<'B> =
+type private Prepared<'B> =
     | Made of 'B
     | Failed of ExceptionDispatchInfo
 
@@ -18,7 +18,7 @@ type private Outcome<'B> =
 type private Crew<'B>(workers: int, ahead: int, count: int, job: (unit -> bool) -> int -> 'B, token: CancellationToken)
     =
     let gate = obj ()
-    let results: Outcome<'B> voption[] = Array.create ahead ValueNone // of job j at j mod ahead
+    let results: Prepared<'B> voption[] = Array.create ahead ValueNone // of job j at j mod ahead
     let mutable next = 0 // the first job that nobody has begun
     let mutable reading = 0 // the job whose result is read next
     let mutable stop = false
