@@ -36,7 +36,9 @@ module Unpooling =
         let counts = (maxPool o x).Shape[x.Rank - n ..] // checks the options, too
         let spatial = x.Shape[x.Rank - n ..]
         let best = windows o counts -infinity (stopGradient x) |> argMax -1
-        let places = reshape spatial (arange DType.I64 (Shape.count spatial)) |> windows o counts 0.0
+        let places =
+            reshape (Array.append (Array.create (x.Rank - n) 1) spatial) (arange DType.I64 (Shape.count spatial))
+            |> windows o counts 0.0
         takeAlongAxis -1 (unsqueeze -1 best) places |> squeeze -1
 
     /// <summary>Elements at places of an otherwise empty tensor: x and indices `[..; windows..]` to `[..; size..]`, the indices counting
