@@ -147,17 +147,14 @@ public abstract class LRScheduler
 /// <summary>A schedule that is a formula: the same in F#, where it can also be part of a compiled step.</summary>
 public abstract class FormulaLR : LRScheduler
 {
-    private readonly Zoo.RateSchedule[] _schedules;
+    private readonly Func<double, Zoo.RateSchedule> _ofRate;
+    private Zoo.RateSchedule[] _schedules;
 
     private protected FormulaLR(Optimizer optimizer, int lastEpoch, Func<double, Zoo.RateSchedule> ofRate)
-        : this(optimizer, lastEpoch, (_, rate) => ofRate(rate))
-    {
-    }
-
-    private protected FormulaLR(Optimizer optimizer, int lastEpoch, Func<int, double, Zoo.RateSchedule> ofGroup)
         : base(optimizer, lastEpoch)
     {
-        _schedules = [.. BaseLrs.Select((rate, i) => ofGroup(i, rate))];
+        _ofRate = ofRate;
+        _schedules = [.. BaseLrs.Select(ofRate)];
         Begin();
     }
 
@@ -170,5 +167,10 @@ public abstract class FormulaLR : LRScheduler
     {
         LastEpoch = epoch;
         Set([.. _schedules.Select(s => s.At(epoch))]);
+    }
+    internal override void Load(IReadOnlyDictionary<string, double> state, string prefix)
+    {
+        base.Load(state, prefix);
+        _schedules = [.. BaseLrs.Select(_ofRate)];
     }
 }
