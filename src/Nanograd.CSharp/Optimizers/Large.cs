@@ -73,13 +73,13 @@ public sealed class Muon : Optimizer
     /// <param name="momentum">How much of the last step goes into the next one.</param>
     /// <param name="nesterov">Nesterov's momentum, which looks ahead.</param>
     /// <param name="nsSteps">Newton-Schulz iterations.</param>
-    public Muon(IEnumerable<Parameter> parameters, double lr = 0.02, double weightDecay = 0, double momentum = 0.95, bool nesterov = true, int nsSteps = 5)
+    public Muon(IEnumerable<Parameter> parameters, double lr = 1e-3, double weightDecay = 0.1, double momentum = 0.95, bool nesterov = true, int nsSteps = 5)
         : this([new ParameterGroup(parameters)], lr, weightDecay, momentum, nesterov, nsSteps)
     {
     }
 
     /// <summary>An optimizer for groups of parameters, with these values where a group has none of its own.</summary>
-    public Muon(IEnumerable<ParameterGroup> groups, double lr = 0.02, double weightDecay = 0, double momentum = 0.95, bool nesterov = true, int nsSteps = 5)
+    public Muon(IEnumerable<ParameterGroup> groups, double lr = 1e-3, double weightDecay = 0.1, double momentum = 0.95, bool nesterov = true, int nsSteps = 5)
         : base(
             groups,
             Hyperparameter.Rate(lr),
