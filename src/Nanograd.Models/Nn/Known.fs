@@ -36,3 +36,15 @@ module internal Known =
         floats x
         |> Option.bind (Array.tryFind (isFine >> not))
         |> Option.iter (fun v -> Shape.fail op $"{required}, not {v}" "" [ x ])
+
+    /// The same labels, checked: known ones at once, others when the program runs. (Losses find a label's class by comparing,
+    /// which would let a label of no class pass; so labels that are not known are looked up among the classes first.)
+    let labels (op: string) (classes: int) (ignored: int option) (labels: Tensor) : Tensor =
+        checkLabels op classes ignored labels
+        match integers labels, ignored with
+        | Some _, _ -> labels
+        | None, None -> take 0 (cast DType.I64 labels) (arange DType.I64 classes)
+        | None, Some ignored ->
+            let labels = cast DType.I64 labels
+            let counts = ne labels (scalarOf DType.I64 (float ignored))
+            where counts (take 0 (where counts labels (zerosLike labels)) (arange DType.I64 classes)) labels

@@ -25,11 +25,11 @@ type ClassLossOptions =
 /// Losses of classes. (A second part of the module `Loss`.)
 [<AutoOpen>]
 module ClassLosses =
-    /// The labels of logits with the classes last.
-    let private checkLabels name (o: ClassLossOptions) (logits: Tensor) (targets: Tensor) =
+    /// The labels of logits with the classes last, checked.
+    let private labels name (o: ClassLossOptions) (logits: Tensor) (targets: Tensor) =
         if targets.Shape <> logits.Shape[.. logits.Rank - 2] || not (DType.isInteger targets.DType) then
             Shape.fail name "[N,C,d...] needs integer targets [N,d...], and [C] a scalar" "" [ logits; targets ]
-        Known.checkLabels name logits.Shape[logits.Rank - 1] (Some o.IgnoreIndex) targets
+        Known.labels name logits.Shape[logits.Rank - 1] (Some o.IgnoreIndex) targets
 
     let private checkWeight name (weight: Tensor option) (logits: Tensor) =
         match weight with
@@ -56,7 +56,7 @@ module ClassLosses =
         | Some w -> Losses.pick targets (broadcastTo logits.Shape (cast logits.DType w))
 
     let private againstLabels name (o: ClassLossOptions) (logProbs: Tensor) (targets: Tensor) =
-        checkLabels name o logProbs targets
+        let targets = labels name o logProbs targets
         let weights = weightOf o logProbs targets
         let plain = -(Losses.pick targets logProbs) * weights
         let classes = float logProbs.Shape[logProbs.Rank - 1]
@@ -112,10 +112,10 @@ module ClassLosses =
             let name = "multiMargin"
             if p <> 1 && p <> 2 then raise (ArgumentException $"{name}: p must be 1 or 2, not {p}.")
             if x.Rank > 2 then Shape.fail name "scores must be [C] or [N,C]" "" [ x ]
-            let o = { ClassLossOptions.Default with Weight = weight; IgnoreIndex = 0 }
+            let o = { ClassLossOptions.Default with Weight = weight; IgnoreIndex = 0 } // a label like others: none is ignored
             let x = Losses.classesLast name x
             checkWeight name weight x
-            checkLabels name o x y
+            let y = labels name o x y
             let gaps = relu (x - unsqueeze -1 (Losses.pick y x) + margin)
             let isLabel = eq (unsqueeze -1 (cast DType.I32 y)) (Op.iota DType.I32 x.Shape (x.Rank - 1))
             let terms = where isLabel (zerosLike gaps) (if p = 1 then gaps else square gaps)
@@ -133,8 +133,7 @@ module ClassLosses =
             if x.Rank <> 1 && x.Rank <> 2 then Shape.fail name "scores must be [C] or [N,C]" "" [ x ]
             if not (DType.isInteger y.DType) then Shape.fail name "labels must be integers" "cast them" [ y ]
             let classes = x.Shape[x.Rank - 1]
-            Known.checkLabels name classes (Some -1) y
-            let y = cast DType.I32 y
+            let y = Known.labels name classes (Some -1) y |> cast DType.I32
             let ends = cumSum -1 (cast DType.I32 (lt y (scalarOf DType.I32 0.0)))
             let isLabel = eq ends (zerosLike ends) // [..; label j]
             let isClass = // [..; label j; class i]

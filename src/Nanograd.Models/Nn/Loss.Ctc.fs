@@ -11,9 +11,11 @@ module CtcLosses =
     let private number (x: Tensor) value = scalarOf x.DType value
 
     /// Labels `[N; S]` from PyTorch's two layouts: padded `[N; S]`, or one after the other `[sum of lengths]`.
-    let private padded (targets: Tensor) (lengths: Tensor) : Tensor =
+    /// What stands behind a sequence's end means nothing, and becomes a blank.
+    let private padded (blank: int) (targets: Tensor) (lengths: Tensor) : Tensor =
         if targets.Rank = 2 then
-            targets
+            let isIn = lt (arange DType.I64 targets.Shape[1]) (unsqueeze 1 (cast DType.I64 lengths))
+            where isIn targets (full targets.DType targets.Shape (float blank))
         else
             let longest =
                 match Known.integers lengths with
@@ -97,7 +99,7 @@ module CtcLosses =
             let targets = if single && targets.Rank = 1 then unsqueeze 0 targets else targets
             check targets inputs lengths x blank
             let wide = cast DType.I64
-            let labels = extended blank (padded (wide targets) lengths)
+            let labels = extended blank (padded blank (wide targets) lengths)
             let lengths = wide lengths
             let loss = -(logLikelihood blank x labels (wide inputs) lengths)
             let isPossible = lt loss (number loss 1e29)

@@ -65,8 +65,16 @@ module PairLosses =
         let cosineEmbedding (a: Tensor) (b: Tensor) (y: Tensor) : Tensor =
             cosineEmbeddingOf 0.0 LossReduction.Mean a b y
 
+        /// max(0, near - far + margin) of distances of the anchor to positive and negative, or where that is smaller, of the
+        /// distance between those two (`swapped`; Balntas et al. 2016). All of one shape.
+        let tripletMarginOfDistances (margin: float) reduction (near: Tensor) (far: Tensor) (swapped: Tensor option) =
+            Losses.positive "tripletMargin" "the margin" margin
+            Losses.sameShape "tripletMargin" near far
+            let far = swapped |> Option.fold minimum far
+            Losses.reduce "tripletMargin" reduction (clampMin 0.0 (near - far + margin))
+
         /// max(0, d(anchor, positive) - d(anchor, negative) + margin); `swap` takes d(positive, negative) where it is
-        /// smaller (Balntas et al. 2016). (PyTorch: TripletMarginWithDistanceLoss.)
+        /// smaller. (PyTorch: TripletMarginWithDistanceLoss.)
         let tripletMarginWith
             (distance: Tensor -> Tensor -> Tensor)
             (margin: float)
@@ -76,10 +84,8 @@ module PairLosses =
             (positive: Tensor)
             (negative: Tensor)
             : Tensor =
-            Losses.positive "tripletMargin" "the margin" margin
-            let near, far = distance anchor positive, distance anchor negative
-            let far = if swap then minimum far (distance positive negative) else far
-            Losses.reduce "tripletMargin" reduction (clampMin 0.0 (near - far + margin))
+            let swapped = if swap then Some(distance positive negative) else None
+            tripletMarginOfDistances margin reduction (distance anchor positive) (distance anchor negative) swapped
 
         /// `tripletMarginWith` the p-norm of differences (plus eps) of vectors `[..; D]`. (PyTorch: TripletMarginLoss.)
         let tripletMarginOf (margin: float) (p: float) (eps: float) (swap: bool) reduction anchor positive negative =

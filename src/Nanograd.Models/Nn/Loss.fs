@@ -57,19 +57,22 @@ module Loss =
     /// Losses `[..]` to a scalar, or as they are.
     let reduce (reduction: LossReduction) (losses: Tensor) : Tensor = Losses.reduce "loss" reduction losses
 
-    /// The loss of each place: logits `[..; classes]` and targets `[..]` (integers below `classes`) to `[..]`.
-    /// Written as logSumExp minus the target's logit, picked by comparison: one pass over each row, no indexing.
-    let private perPlace (logits: Tensor) (targets: Tensor) =
+    let private checkPlaces (logits: Tensor) (targets: Tensor) =
         if
             logits.Rank = 0 || logits.Shape[.. logits.Rank - 2] <> targets.Shape || not (DType.isInteger targets.DType)
         then
             Shape.fail "crossEntropy" "logits [..,classes] need integer targets [..]" "" [ logits; targets ]
+
+    /// The loss of each place: logits `[..; classes]` and targets `[..]` (integers below `classes`) to `[..]`.
+    /// Written as logSumExp minus the target's logit, picked by comparison: one pass over each row, no indexing.
+    let private perPlace (logits: Tensor) (targets: Tensor) =
         reshape targets.Shape (logSumExpKeep -1 logits) - Losses.pick targets logits
 
     /// Cross-entropy of logits `[..; classes]` against integer targets `[..]`; a known target out of range is an error.
     let crossEntropyOf (reduction: LossReduction) (logits: Tensor) (targets: Tensor) : Tensor =
+        checkPlaces logits targets
+        let targets = Known.labels "crossEntropy" logits.Shape[logits.Rank - 1] None targets
         let losses = perPlace logits targets
-        Known.checkLabels "crossEntropy" logits.Shape[logits.Rank - 1] None targets
         Losses.reduce "crossEntropy" reduction losses
 
     /// The mean cross-entropy of logits `[..; classes]` against integer targets `[..]`: a scalar.
@@ -78,12 +81,14 @@ module Loss =
     /// Cross-entropy where places whose target is `ignored` do not count (the mean is over the others): PyTorch's
     /// ignore_index.
     let crossEntropyIgnoring (ignored: int) (reduction: LossReduction) (logits: Tensor) (targets: Tensor) : Tensor =
+        checkPlaces logits targets
+        let targets = Known.labels "crossEntropy" logits.Shape[logits.Rank - 1] (Some ignored) targets
         let counts = ne targets (full targets.DType targets.Shape (float ignored))
         let losses = perPlace logits targets
-        Known.checkLabels "crossEntropy" logits.Shape[logits.Rank - 1] (Some ignored) targets
         let kept = where counts losses (zerosLike losses)
         match reduction with
-        | LossReduction.Mean -> sum kept / sum (cast losses.DType counts)
+        | LossReduction.Mean when losses.Count > 0 -> sum kept / sum (cast losses.DType counts)
+        | LossReduction.Mean
         | LossReduction.Sum
         | LossReduction.BatchMean
         | LossReduction.None -> Losses.reduce "crossEntropy" reduction kept

@@ -69,17 +69,22 @@ module MultiheadAttention =
             concat -1 [ mask; zerosOf mask.DType (Array.append mask.Shape[.. mask.Rank - 2] [| extra |]) ]
 
     /// Masks for scores `[B; heads; T; S]`: what is excluded, and what is added.
-    let private masks heads batch (attnMask: Tensor option) (keyPadding: Tensor option) =
+    let private masks (batch, heads, queries, keys) (attnMask: Tensor option) (keyPadding: Tensor option) =
         let lift (m: Tensor) =
-            match m.Rank with
-            | 2 -> m
-            | 3 when m.Shape[0] = batch * heads -> reshape [| batch; heads; m.Shape[1]; m.Shape[2] |] m
-            | _ -> Shape.fail name $"the attention mask must be [T,S] or [{batch}*{heads},T,S]" "" [ m ]
+            let shown = $"[{queries},{keys}] or [{batch}*{heads},{queries},{keys}]"
+            match m.Shape with
+            | [| t; s |] when t = queries && s = keys -> m
+            | [| n; t; s |] when n = batch * heads && t = queries && s = keys ->
+                reshape [| batch; heads; queries; keys |] m
+            | _ -> Shape.fail name $"the attention mask must be {shown}" "" [ m ]
         let padding (m: Tensor) =
-            if m.Rank <> 2 || m.Shape[0] <> batch then
-                Shape.fail name $"the key padding mask must be [{batch},S]" "" [ m ]
-            reshape [| batch; 1; 1; m.Shape[1] |] m
+            if m.Shape <> [| batch; keys |] then
+                Shape.fail name $"the key padding mask must be [{batch},{keys}]" "" [ m ]
+            reshape [| batch; 1; 1; keys |] m
         let all = [ Option.map lift attnMask; Option.map padding keyPadding ] |> List.choose id
+        for m in all do
+            if m.DType <> DType.Bool && not (DType.isFloat m.DType) then
+                Shape.fail name "masks must be bool (true = excluded) or floats (to be added)" "cast them" [ m ]
         let excluded, added = all |> List.partition (fun m -> m.DType = DType.Bool)
         let sum (masks: Tensor list) = if masks.IsEmpty then None else Some(List.reduce (fun a b -> a + b) masks)
         let any (masks: Tensor list) = if masks.IsEmpty then None else Some(List.reduce (Op.binary Binary.Or) masks)
@@ -103,7 +108,8 @@ module MultiheadAttention =
         let queries, keys, values = project 0 q, more p.BiasK (project 1 k), more p.BiasV (project 2 v)
         let extra = keys.Shape[1] - k.Shape[1]
         let widen = Option.map (widened extra)
-        let excluded, added = masks o.Heads batch (widen attnMask) (widen keyPadding)
+        let scores = batch, o.Heads, q.Shape[1], keys.Shape[1]
+        let excluded, added = masks scores (widen attnMask) (widen keyPadding)
         let heads = Attention.splitHeads o.Heads
         let attention =
             Attention.weightsWith added excluded (heads queries) (heads keys) |> Dropout.maybe o.Dropout key 0
@@ -186,12 +192,13 @@ module GroupedQueryAttention =
     /// `[B; T; heads*D]` to `[B; heads; T; D]`.
     let private split (heads: int) (x: Tensor) = Attention.splitHeads heads x
 
-    /// x `[B; T; E]` to `[B; T; E]`; `rotary` turns queries and keys (cosines and sines of `Rotary.tables`), `excluded` is
-    /// bool and broadcasts to `[B; heads; T; T]`.
-    let apply
+    /// x `[B; T; E]` to `[B; T; E]`; `turn` turns queries and keys `[B; heads; T; D]` by their places, `bias` (floats, to be
+    /// added to scores) and `excluded` (bool) broadcast to `[B; heads; T; T]`.
+    let applyWith
         (heads: int)
         (kvHeads: int)
-        (rotary: (Tensor * Tensor) option)
+        (turn: Tensor -> Tensor)
+        (bias: Tensor option)
         (excluded: Tensor option)
         (p: GroupedQueryAttention)
         (x: Tensor)
@@ -200,12 +207,16 @@ module GroupedQueryAttention =
             raise (
                 ArgumentException $"attention: {heads} heads must be a multiple of the {kvHeads} of keys and values."
             )
-        let turn t = rotary |> Option.fold (fun t tables -> Rotary.apply tables t) t
         let shared t = if heads = kvHeads then t else repeatInterleave (heads / kvHeads) 1 t
         let q = Linear.apply p.QProj x |> split heads |> turn
         let k = Linear.apply p.KProj x |> split kvHeads |> turn |> shared
         let v = Linear.apply p.VProj x |> split kvHeads |> shared
-        Attention.mix (Attention.weights excluded q k) v |> Attention.joinHeads |> Linear.apply p.OProj
+        Attention.mix (Attention.weightsWith bias excluded q k) v |> Attention.joinHeads |> Linear.apply p.OProj
+
+    /// `applyWith` rotary positions (cosines and sines of `Rotary.tables`), or none.
+    let apply heads kvHeads (rotary: (Tensor * Tensor) option) (excluded: Tensor option) p (x: Tensor) : Tensor =
+        let turn t = rotary |> Option.fold (fun t tables -> Rotary.apply tables t) t
+        applyWith heads kvHeads turn None excluded p x
 
     /// Linear's start, without biases; heads have width / heads channels.
     let init (key: Tensor) (width: int) (heads: int) (kvHeads: int) : GroupedQueryAttention =
