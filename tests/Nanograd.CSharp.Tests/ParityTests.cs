@@ -58,7 +58,7 @@ internal sealed partial class ParityTests
     /// <summary>What F has of the layers: their functions belong to the models.</summary>
     private static readonly string[] OfLayers =
     [
-        "Linear", "Embedding", "LayerNorm", "Dropout", "ScaledDotProductAttention", "CrossEntropy", "MseLoss", "L1Loss", "Tanh",
+        "Linear", "Embedding", "LayerNorm", "Dropout", "ScaledDotProductAttention", "Tanh",
         "Pad", "PixelShuffle", "PixelUnshuffle", "ChannelShuffle", "Interpolate",
         "Unfold", "Fold", // im2col, col2im
         "MaxPoolWithIndices", // maxPoolIndices beside maxPool
@@ -71,6 +71,34 @@ internal sealed partial class ParityTests
         from name in type.GetMethods(BindingFlags.Public | BindingFlags.Static | BindingFlags.DeclaredOnly).Select(m => m.Name)
             .Prepend(type.Name.EndsWith("Module", StringComparison.Ordinal) ? type.Name[..^"Module".Length] : type.Name)
         select name;
+
+    /// <summary>Losses and what they are made of, by their short F# names: <c>nll</c>, <c>huber</c>, <c>normalize</c>.</summary>
+    private static IEnumerable<string> Losses()
+    {
+        string[] longer = ["Of", "With", "Ignoring", "OfDistances"];
+        var models = Assembly.Load("Nanograd.Models");
+        var functions = new[] { "Loss", "ClassLosses+Loss", "PairLosses+Loss", "CtcLosses+Loss", "Similarities" }
+            .SelectMany(name => models.GetType("Nanograd." + name)!.GetMethods(BindingFlags.Public | BindingFlags.Static | BindingFlags.DeclaredOnly))
+            .Select(m => m.Name).Where(n => n is not ("reduce" or "tripletMarginWith")).ToHashSet();
+        return functions.Where(n => !longer.Any(s => n.EndsWith(s, StringComparison.Ordinal) && functions.Contains(n[..^s.Length])));
+    }
+
+    /// <summary>What F calls a loss: <c>NllLoss</c>, or in PyTorch's own way.</summary>
+    private static IEnumerable<string> LossNames(string function) => function switch
+    {
+        "bce" => ["BinaryCrossEntropy"],
+        "bceWithLogits" => ["BinaryCrossEntropyWithLogits"],
+        "tripletMargin" => ["TripletMarginLoss", "TripletMarginWithDistanceLoss"],
+        _ => [function, function + "Loss"],
+    };
+
+    [Test]
+    public void LossesAreInCSharp()
+    {
+        var methods = Methods(typeof(F)).Select(m => m.ToUpperInvariant()).ToHashSet();
+        Assert.That(Losses().Where(f => !LossNames(f).Any(n => methods.Contains(n.ToUpperInvariant()))), Is.Empty);
+        Assert.That(Losses().Count(), Is.GreaterThan(25));
+    }
 
     private static readonly (string[] Modules, Type Facade)[] Places =
     [
@@ -136,7 +164,7 @@ internal sealed partial class ParityTests
         var missing =
             from place in Places
             let functions = place.Modules.SelectMany(Functions).SelectMany(Names).Concat(Operators()).Concat(FacadeOnly)
-                .Concat(place.Facade == typeof(F) ? [.. Functions("Elementwise"), .. Functions("Reductions"), .. Layers().SelectMany(Names), .. OfLayers] : [])
+                .Concat(place.Facade == typeof(F) ? [.. Functions("Elementwise"), .. Functions("Reductions"), .. Layers().SelectMany(Names), .. OfLayers, .. Losses().SelectMany(LossNames)] : [])
                 .Concat(place.Facade == typeof(Functional) ? ["Explain"] : [])
                 .Select(n => n.ToUpperInvariant()).ToHashSet()
             from method in Methods(place.Facade)

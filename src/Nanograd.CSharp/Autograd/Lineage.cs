@@ -7,6 +7,8 @@ namespace Nanograd.CSharp;
 internal sealed class Lineage
 {
     private readonly Lineage[] _parents;
+    private readonly List<Tensor> _results = [];
+    private bool _isState;
 
     private Lineage(Lineage[] parents) => _parents = parents;
 
@@ -17,13 +19,32 @@ internal sealed class Lineage
     public Node? Value { get; private init; }
 
     /// <summary>A tensor that Step() computes too, because the program's author will want to see it.</summary>
-    public Tensor? Result { get; private init; }
+    public Tensor? Result => _results.FirstOrDefault();
 
     public bool IsLeaf => Leaf is not null;
 
     public static Lineage OfLeaf(Tensor leaf, Node value) => new([]) { Leaf = leaf, Value = value };
 
-    public static Lineage OfResult(Tensor result, Lineage origin) => new([origin]) { Result = result };
+    public static Lineage OfResult(Tensor result, Lineage origin)
+    {
+        var lineage = new Lineage([origin]);
+        lineage._results.Add(result);
+        return lineage;
+    }
+
+    /// <summary>
+    /// States, which go on to the next step: whatever a loss depends on that was computed with them, all are computed, also if
+    /// other results were made of them.
+    /// </summary>
+    public static Lineage OfStates(Tensor[] states, Lineage origin)
+    {
+        var lineage = new Lineage([origin]) { _isState = true };
+        lineage._results.AddRange(states);
+        return lineage;
+    }
+
+    /// <summary>One more tensor that is computed when the results here are.</summary>
+    public void Join(Tensor result) => _results.Add(result);
 
     /// <summary>Where the variables of a traced function come from: their expressions are operands like others.</summary>
     public static Lineage OfVariable() => new([]);
@@ -80,8 +101,8 @@ internal sealed class Lineage
     }
 
     /// <summary>
-    /// The leaves below, and the outermost results: those that no other result on the way to here was made of. Both in an
-    /// order that depends on the program alone.
+    /// The leaves below, and the outermost results: those that no other result on the way to here was made of; and all states.
+    /// Both in an order that depends on the program alone.
     /// </summary>
     public (List<Lineage> Leaves, List<Tensor> Results) Collect()
     {
@@ -108,10 +129,10 @@ internal sealed class Lineage
                     leaves.Add(lineage);
                 }
 
-                var hidden = inside || lineage.Result is not null;
-                if (lineage.Result is not null && !inside)
+                var hidden = inside || (lineage.Result is not null && !lineage._isState);
+                if (!inside || lineage._isState)
                 {
-                    results.Add(lineage.Result);
+                    results.AddRange(lineage._results);
                 }
 
                 foreach (var parent in lineage._parents)

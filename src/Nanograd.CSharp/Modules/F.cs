@@ -25,26 +25,4 @@ public static partial class F
                 n[0]!, n[1]!, n[2]!, n[3] is null ? null : Ops.unary(Nanograd.Unary.Not, n[3]!), isCausal, dropoutP, n[4]),
             query, key, value, attnMask, dropoutKey);
     }
-
-    /// <summary>
-    /// The mean of -log softmax(input)[target]. Classes stand in the last axis of <paramref name="input"/>, and
-    /// <paramref name="target"/> holds integers, one for each row.
-    /// </summary>
-    /// <param name="input">Logits, [..., classes].</param>
-    /// <param name="target">Classes, [...].</param>
-    /// <param name="reduction">"mean", "sum" or "none".</param>
-    public static Tensor CrossEntropy(Tensor input, Tensor target, string reduction = "mean") =>
-        Tensor.Make(n => Zoo.Layers.CrossEntropy(n[0]!, n[1]!, Checked(reduction)), input.Kept(), target);
-
-    /// <summary>The mean of the squared differences.</summary>
-    public static Tensor MseLoss(Tensor input, Tensor target, string reduction = "mean") =>
-        Tensor.Make(n => Zoo.Layers.Mse(n[0]!, n[1]!, Checked(reduction)), input.Kept(), target);
-
-    /// <summary>The mean of the absolute differences.</summary>
-    public static Tensor L1Loss(Tensor input, Tensor target, string reduction = "mean") =>
-        Tensor.Make(n => Zoo.Layers.L1(n[0]!, n[1]!, Checked(reduction)), input.Kept(), target);
-
-    private static string Checked(string reduction) => reduction is "mean" or "sum" or "none"
-        ? reduction
-        : throw new ArgumentException($"reduction must be mean, sum or none, got {reduction}.");
 }

@@ -86,10 +86,10 @@ public partial class Tensor
     public Tensor Sum(int axis, bool keepDim = false) => Sum([axis], keepDim);
 
     /// <summary>Sums over axes, which disappear or (<paramref name="keepDim"/>) stay with extent 1.</summary>
-    public Tensor Sum(int[] axes, bool keepDim = false) => Over(Reduction.Sum, axes, keepDim);
+    public Tensor Sum(int[] axes, bool keepDim = false) => Over(Nanograd.Reduction.Sum, axes, keepDim);
 
     /// <summary>The product of all elements.</summary>
-    public Tensor Prod() => Over(Reduction.Prod, Every, false);
+    public Tensor Prod() => Over(Nanograd.Reduction.Prod, Every, false);
 
     /// <summary>The mean of all elements.</summary>
     public Tensor Mean() => Make(Reductions.mean, this);
@@ -110,22 +110,22 @@ public partial class Tensor
     }
 
     /// <summary>The largest element.</summary>
-    public Tensor Max() => Over(Reduction.Max, Every, false);
+    public Tensor Max() => Over(Nanograd.Reduction.Max, Every, false);
 
     /// <summary>The largest elements along an axis.</summary>
-    public Tensor Max(int axis, bool keepDim = false) => Over(Reduction.Max, [axis], keepDim);
+    public Tensor Max(int axis, bool keepDim = false) => Over(Nanograd.Reduction.Max, [axis], keepDim);
 
     /// <summary>The largest elements over axes.</summary>
-    public Tensor Max(int[] axes, bool keepDim = false) => Over(Reduction.Max, axes, keepDim);
+    public Tensor Max(int[] axes, bool keepDim = false) => Over(Nanograd.Reduction.Max, axes, keepDim);
 
     /// <summary>The smallest element.</summary>
-    public Tensor Min() => Over(Reduction.Min, Every, false);
+    public Tensor Min() => Over(Nanograd.Reduction.Min, Every, false);
 
     /// <summary>The smallest elements along an axis.</summary>
-    public Tensor Min(int axis, bool keepDim = false) => Over(Reduction.Min, [axis], keepDim);
+    public Tensor Min(int axis, bool keepDim = false) => Over(Nanograd.Reduction.Min, [axis], keepDim);
 
     /// <summary>The smallest elements over axes.</summary>
-    public Tensor Min(int[] axes, bool keepDim = false) => Over(Reduction.Min, axes, keepDim);
+    public Tensor Min(int[] axes, bool keepDim = false) => Over(Nanograd.Reduction.Min, axes, keepDim);
 
     /// <summary>The index (64-bit integer) of the first largest element along an axis.</summary>
     public Tensor ArgMax(int axis) => Make(x => Reductions.argMax(axis, x), this);
@@ -143,7 +143,7 @@ public partial class Tensor
 
     private Tensor Unary(Unary function) => Make(x => Ops.unary(function, x), this);
 
-    private Tensor Over(Reduction reduction, int[] axes, bool keepDim) => Make(
+    private Tensor Over(Nanograd.Reduction reduction, int[] axes, bool keepDim) => Make(
         x =>
         {
             var folded = Ops.reduce(reduction, axes, x);

@@ -53,7 +53,10 @@ public partial class Tensor
     /// The one way in which operations make tensors: applies <paramref name="build"/> to the operands' expressions and
     /// notes what gradients can flow to. Operands that are null stay null.
     /// </summary>
-    internal static Tensor Make(Func<Node?[], Node> build, params Tensor?[] operands)
+    internal static Tensor Make(Func<Node?[], Node> build, params Tensor?[] operands) => MakeAll(n => [build(n)], operands)[0];
+
+    /// <summary>The same for functions with several results.</summary>
+    internal static Tensor[] MakeAll(Func<Node?[], Node[]> build, params Tensor?[] operands)
     {
         bool tracked = false, frozen = false;
         foreach (var operand in operands)
@@ -72,15 +75,8 @@ public partial class Tensor
                 : operand.Expression;
         }
 
-        return new Tensor(build(nodes), recording ? Lineage.Join(operands) : null, !recording && (tracked || frozen));
-    }
-
-    /// <summary>The same for functions with several results.</summary>
-    internal static Tensor[] MakeAll(Func<Node?[], Node[]> build, params Tensor?[] operands)
-    {
-        Node[] all = [];
-        var first = Make(n => (all = build(n))[0], operands);
-        return [first, .. all[1..].Select(n => new Tensor(n, first.Lineage, first.IsFrozen))];
+        var lineage = recording ? Lineage.Join(operands) : null;
+        return [.. build(nodes).Select(result => new Tensor(result, lineage, !recording && (tracked || frozen)))];
     }
 
     private static Tensor Make(Func<Node, Node> build, Tensor x) => Make(n => build(n[0]!), [x]);
@@ -221,7 +217,19 @@ public partial class Tensor
     }
 
     /// <summary>The same value as a tensor of its own, through which no gradient flows.</summary>
-    public Tensor Detach() => Lineage is { IsLeaf: true }
-        ? new Tensor(Copies.Of(this)) // a leaf's memory is reused by Step(): what is detached keeps its own
-        : new Tensor(Expression, null, frozen: Lineage is not null || IsFrozen) { _value = _value };
+    public Tensor Detach()
+    {
+        if (Lineage is { IsLeaf: true })
+        {
+            return new Tensor(Copies.Of(this)); // a leaf's memory is reused by Step(): what is detached keeps its own
+        }
+
+        var detached = new Tensor(Expression, null, frozen: Lineage is not null || IsFrozen) { _value = _value };
+        if (Lineage is { Result: not null } && _value is null)
+        {
+            Lineage.Join(detached); // a module's result, as a state is that goes on to the next step: Step() computes it, too
+        }
+
+        return detached;
+    }
 }

@@ -95,7 +95,7 @@ internal sealed record BenchCase(string Name, string Work, Bound Bound, double A
             var generator = new Generator(1);
             var model = new Gpt(vocabulary, context, layers, heads: 4, embd, generator: generator);
             var (ids, next) = (Tensor.Integers(0, vocabulary, [batch, context], generator), Tensor.Integers(0, vocabulary, [batch, context], generator));
-            return Training(model, () => F.CrossEntropy(model.Forward(ids), next));
+            return Training(model, () => F.CrossEntropy(model.Forward(ids), next, dim: -1));
         });
     }
 }

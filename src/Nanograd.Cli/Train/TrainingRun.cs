@@ -178,7 +178,7 @@ internal sealed class TrainingRun
         var batch = _corpus.Data.Batch(_settings.Batch, _settings.Seed, _step);
         _optimizer.LearningRate = Schedules.WarmupCosine(_step, _settings.Lr, _settings.MinLr ?? _settings.Lr / 10, _settings.Warmup, Math.Max(_settings.Steps, 1));
         _optimizer.ZeroGrad();
-        var loss = F.CrossEntropy(_model.Forward(batch.Inputs), batch.Targets);
+        var loss = F.CrossEntropy(_model.Forward(batch.Inputs), batch.Targets, dim: -1);
         loss.Backward();
         if (_settings.GradClip > 0)
         {
@@ -207,7 +207,7 @@ internal sealed class TrainingRun
         {
             foreach (var batch in batches)
             {
-                total += F.CrossEntropy(_model.Forward(batch.Inputs), batch.Targets).Item() * batch.Rows;
+                total += F.CrossEntropy(_model.Forward(batch.Inputs), batch.Targets, dim: -1).Item() * batch.Rows;
                 rows += batch.Rows;
             }
         }
