@@ -8,7 +8,6 @@ internal sealed class Lineage
 {
     private readonly Lineage[] _parents;
     private readonly List<Tensor> _results = [];
-    private bool _isState;
 
     private Lineage(Lineage[] parents) => _parents = parents;
 
@@ -22,6 +21,9 @@ internal sealed class Lineage
     public Tensor? Result => _results.FirstOrDefault();
 
     public bool IsLeaf => Leaf is not null;
+
+    /// <summary>Whether the results are states.</summary>
+    public bool IsState { get; private init; }
 
     public static Lineage OfLeaf(Tensor leaf, Node value) => new([]) { Leaf = leaf, Value = value };
 
@@ -38,13 +40,19 @@ internal sealed class Lineage
     /// </summary>
     public static Lineage OfStates(Tensor[] states, Lineage origin)
     {
-        var lineage = new Lineage([origin]) { _isState = true };
+        var lineage = new Lineage([origin]) { IsState = true };
         lineage._results.AddRange(states);
         return lineage;
     }
 
-    /// <summary>One more tensor that is computed when the results here are.</summary>
-    public void Join(Tensor result) => _results.Add(result);
+    /// <summary>One more tensor that is computed when a result here is, if that is one.</summary>
+    public void Follow(Tensor result, Tensor follower)
+    {
+        if (_results.Any(r => ReferenceEquals(r, result)))
+        {
+            _results.Add(follower);
+        }
+    }
 
     /// <summary>Where the variables of a traced function come from: their expressions are operands like others.</summary>
     public static Lineage OfVariable() => new([]);
@@ -129,8 +137,8 @@ internal sealed class Lineage
                     leaves.Add(lineage);
                 }
 
-                var hidden = inside || (lineage.Result is not null && !lineage._isState);
-                if (!inside || lineage._isState)
+                var hidden = inside || (lineage.Result is not null && !lineage.IsState);
+                if (!inside || lineage.IsState)
                 {
                     results.AddRange(lineage._results);
                 }

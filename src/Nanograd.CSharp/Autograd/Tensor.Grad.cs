@@ -133,7 +133,7 @@ public partial class Tensor
     /// <summary>Marks the result of a module or the input of a loss: Step() computes it along with the loss.</summary>
     internal Tensor Kept()
     {
-        if (Lineage is { IsLeaf: false, Result: null })
+        if (Lineage is { IsLeaf: false, Result: null } or { IsState: true })
         {
             Lineage = Lineage.OfResult(this, Lineage);
         }

@@ -3,30 +3,18 @@ namespace Nanograd.CSharp;
 public partial class Tensor
 {
     /// <summary>
-    /// Marks the results of a module whose state goes on: Step() computes the states, so that the next step can begin with them,
-    /// and the output as it does with those of other modules.
+    /// Marks states that go on to the next step: Step() computes them all, whichever of them the loss depends on, or if it depends on
+    /// what was computed along with them.
     /// </summary>
-    internal static void Keep(Tensor? output, params Tensor[] states)
+    internal static void KeepStates(Tensor[] states, params Tensor[] others)
     {
-        if (states[0].Lineage is { IsLeaf: false, Result: null } origin && states.All(s => ReferenceEquals(s.Lineage, origin)))
+        if (states[0].Lineage is { IsLeaf: false } origin && states.Concat(others).All(t => ReferenceEquals(t.Lineage, origin)))
         {
             var kept = Lineage.OfStates(states, origin);
-            foreach (var state in states)
+            foreach (var tensor in states.Concat(others))
             {
-                state.Lineage = kept;
-            }
-
-            if (output is not null)
-            {
-                output.Lineage = Lineage.OfResult(output, kept);
+                tensor.Lineage = kept;
             }
         }
     }
-}
-
-/// <summary>Parameters that take another's place.</summary>
-internal static class ParameterCopies
-{
-    /// <summary>Takes a copy of a value, and its type.</summary>
-    public static void Become(this Parameter parameter, Tensor value) => parameter.Adopt(Copies.Of(value), parameter.RequiresGrad);
 }

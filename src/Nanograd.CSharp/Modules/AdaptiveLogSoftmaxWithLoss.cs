@@ -48,13 +48,12 @@ public sealed class AdaptiveLogSoftmaxWithLoss : Module
     public (Tensor Output, Tensor Loss) Forward(Tensor input, Tensor target)
     {
         var both = Tensor.MakeAll(n => Zoo.AdaptiveSoftmaxFunctions.Apply(n[0]!, n[1]!, n[2]!, n[3], n[4..]!), [input.Kept(), target, .. Weights]);
-        Tensor.Keep(both[0], both[1]);
-        return (both[0], both[1]);
+        return (Called(input, both[0]), both[1]);
     }
 
     /// <summary>Log-probabilities of all classes: [batch, inFeatures] to [batch, nClasses].</summary>
     public Tensor LogProb(Tensor input) =>
-        Tensor.Make(n => Zoo.AdaptiveSoftmaxFunctions.LogProb(n[0]!, n[1]!, n[2], n[3..]!), [input, .. Weights]).Kept();
+        Tensor.Make(n => Zoo.AdaptiveSoftmaxFunctions.LogProb(n[0]!, n[1]!, n[2], n[3..]!), [input, .. Weights]);
 
     /// <summary>The likeliest class of each row: [batch, inFeatures] to integers, [batch].</summary>
     public Tensor Predict(Tensor input) =>

@@ -30,7 +30,7 @@ public sealed class RotaryEmbedding : Module
     /// <summary>Turns vectors at given places.</summary>
     /// <param name="input">[..., length, dim].</param>
     /// <param name="positions">Integers [length]; 0, 1, ... if null.</param>
-    public Tensor Forward(Tensor input, Tensor? positions) => Tensor.Make(
+    public Tensor Forward(Tensor input, Tensor? positions) => Called(input, Tensor.Make(
         n =>
         {
             if (n[0]!.Rank < 2)
@@ -41,7 +41,7 @@ public sealed class RotaryEmbedding : Module
             var tables = n[1] is null ? Tables(n[0]!.Shape[^2]) : Zoo.RotaryFunctions.Tables(_base, _dim, n[1]!);
             return Zoo.RotaryFunctions.Apply(n[0]!, tables[0], tables[1], Interleaved);
         },
-        input, positions).Kept();
+        input, positions));
 
     /// <summary>Cosines and sines of places 0, 1, ...</summary>
     internal Node[] Tables(int length) => length <= _tables[0].Shape[0]
@@ -57,11 +57,11 @@ public sealed class RotaryEmbedding : Module
 /// <param name="generator">Where dropout comes from.</param>
 public sealed class PositionalEncoding(int dModel, double dropout = 0.1, int maxLen = 5000, bool batchFirst = false, Generator? generator = null) : Module
 {
-    private readonly Dropout _dropout = new(dropout, generator);
+    private readonly Dropout _dropout = new(dropout, generator: generator);
     private readonly Tensor _table = new(Copies.Of([Nanograd.Positions.sinusoidal(maxLen, dModel)])[0]);
 
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor input) => _dropout.Forward(input + At(input, _table, batchFirst)).Kept();
+    public override Tensor Forward(Tensor input) => Called(input, _dropout.Forward(input + At(input, _table, batchFirst)));
 
     /// <summary>The first vectors of a table, for all steps of an input: [length, dim], or [length, 1, dim].</summary>
     internal static Tensor At(Tensor input, Tensor table, bool batchFirst)
@@ -98,5 +98,5 @@ public sealed class LearnedPositionalEmbedding : Module
     public Parameter Weight { get; set; }
 
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor input) => (input + PositionalEncoding.At(input, Weight, _batchFirst)).Kept();
+    public override Tensor Forward(Tensor input) => Called(input, input + PositionalEncoding.At(input, Weight, _batchFirst));
 }

@@ -60,7 +60,7 @@ public sealed class GroupedQueryAttention : Module
     public Tensor Forward(Tensor input, Tensor? attnMask, bool isCausal = false)
     {
         Linear[] linear = [QProj, KProj, VProj, OProj];
-        return Tensor.Make(
+        return Called(input, Tensor.Make(
             n =>
             {
                 if (n[0]!.Rank != 3)
@@ -72,6 +72,6 @@ public sealed class GroupedQueryAttention : Module
                 return Zoo.AttentionFunctions.GroupedQuery(
                     n[0]!, NumHeads, NumKvHeads, n[2..6]!, n[6..]!, tables[0], tables[1], _rotary is { Interleaved: true }, n[1], isCausal);
             },
-            [input, attnMask, .. linear.Select(l => l.Weight), .. linear.Select(l => l.Bias)]).Kept();
+            [input, attnMask, .. linear.Select(l => l.Weight), .. linear.Select(l => l.Bias)]));
     }
 }

@@ -7,8 +7,11 @@ namespace Nanograd.CSharp;
 /// <param name="reduction">The mean unless given.</param>
 public sealed class CrossEntropyLoss(Tensor? weight = null, int ignoreIndex = -100, Reduction reduction = default, double labelSmoothing = 0) : Loss
 {
+    /// <summary>The weights of classes, [classes], or null.</summary>
+    public Buffer? Weight { get; } = weight is null ? null : new Buffer(weight);
+
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor input, Tensor target) => F.CrossEntropy(input, target, weight, ignoreIndex, reduction, labelSmoothing);
+    public override Tensor Forward(Tensor input, Tensor target) => F.CrossEntropy(input, target, Weight, ignoreIndex, reduction, labelSmoothing);
 }
 
 /// <summary>Minus the log-probability of the labels, as <see cref="F.NllLoss"/>.</summary>
@@ -17,8 +20,11 @@ public sealed class CrossEntropyLoss(Tensor? weight = null, int ignoreIndex = -1
 /// <param name="reduction">The mean unless given.</param>
 public sealed class NLLLoss(Tensor? weight = null, int ignoreIndex = -100, Reduction reduction = default) : Loss
 {
+    /// <summary>The weights of classes, [classes], or null.</summary>
+    public Buffer? Weight { get; } = weight is null ? null : new Buffer(weight);
+
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor input, Tensor target) => F.NllLoss(input, target, weight, ignoreIndex, reduction);
+    public override Tensor Forward(Tensor input, Tensor target) => F.NllLoss(input, target, Weight, ignoreIndex, reduction);
 }
 
 /// <summary>Hinges of all wrong classes, as <see cref="F.MultiMarginLoss"/>.</summary>
@@ -28,8 +34,11 @@ public sealed class NLLLoss(Tensor? weight = null, int ignoreIndex = -100, Reduc
 /// <param name="reduction">The mean unless given.</param>
 public sealed class MultiMarginLoss(int p = 1, double margin = 1, Tensor? weight = null, Reduction reduction = default) : Loss
 {
+    /// <summary>The weights of classes, [classes], or null.</summary>
+    public Buffer? Weight { get; } = weight is null ? null : new Buffer(weight);
+
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor input, Tensor target) => F.MultiMarginLoss(input, target, p, margin, weight, reduction);
+    public override Tensor Forward(Tensor input, Tensor target) => F.MultiMarginLoss(input, target, p, margin, Weight, reduction);
 }
 
 /// <summary>Hinges of several labels a row, as <see cref="F.MultilabelMarginLoss"/>.</summary>
@@ -45,8 +54,11 @@ public sealed class MultiLabelMarginLoss(Reduction reduction = default) : Loss
 /// <param name="reduction">The mean unless given.</param>
 public sealed class MultiLabelSoftMarginLoss(Tensor? weight = null, Reduction reduction = default) : Loss
 {
+    /// <summary>The weights of classes, [classes], or null.</summary>
+    public Buffer? Weight { get; } = weight is null ? null : new Buffer(weight);
+
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor input, Tensor target) => F.MultilabelSoftMarginLoss(input, target, weight, reduction);
+    public override Tensor Forward(Tensor input, Tensor target) => F.MultilabelSoftMarginLoss(input, target, Weight, reduction);
 }
 
 /// <summary>Connectionist temporal classification, as <see cref="F.CtcLoss(Tensor, Tensor, Tensor, Tensor, int, Reduction, bool)"/>.</summary>

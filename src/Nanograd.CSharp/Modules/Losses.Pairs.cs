@@ -86,7 +86,7 @@ public sealed class CLIPLoss : Module
     public Tensor Forward(Tensor imageFeatures, Tensor textFeatures)
     {
         var cosines = F.Normalize(imageFeatures.Kept()).MatMul(F.Normalize(textFeatures.Kept()).Transpose(0, 1));
-        return F.ClipLoss(cosines * LogitScale.Exp());
+        return Called(imageFeatures, F.ClipLoss(cosines * LogitScale.Exp()));
     }
 }
 

@@ -95,8 +95,11 @@ public sealed class KLDivLoss(Reduction reduction = default, bool logTarget = fa
 /// <param name="reduction">The mean unless given.</param>
 public sealed class BCELoss(Tensor? weight = null, Reduction reduction = default) : Loss
 {
+    /// <summary>The losses' weights, or null.</summary>
+    public Buffer? Weight { get; } = weight is null ? null : new Buffer(weight);
+
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor input, Tensor target) => F.BinaryCrossEntropy(input, target, weight, reduction);
+    public override Tensor Forward(Tensor input, Tensor target) => F.BinaryCrossEntropy(input, target, Weight, reduction);
 }
 
 /// <summary>Binary cross-entropy of logits, as <see cref="F.BinaryCrossEntropyWithLogits"/>.</summary>
@@ -105,8 +108,14 @@ public sealed class BCELoss(Tensor? weight = null, Reduction reduction = default
 /// <param name="reduction">The mean unless given.</param>
 public sealed class BCEWithLogitsLoss(Tensor? weight = null, Reduction reduction = default, Tensor? posWeight = null) : Loss
 {
+    /// <summary>The losses' weights, or null.</summary>
+    public Buffer? Weight { get; } = weight is null ? null : new Buffer(weight);
+
+    /// <summary>How much positive targets count, or null.</summary>
+    public Buffer? PosWeight { get; } = posWeight is null ? null : new Buffer(posWeight);
+
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor input, Tensor target) => F.BinaryCrossEntropyWithLogits(input, target, weight, reduction, posWeight);
+    public override Tensor Forward(Tensor input, Tensor target) => F.BinaryCrossEntropyWithLogits(input, target, Weight, reduction, PosWeight);
 }
 
 /// <summary>Binary cross-entropy of logits whose easy examples count little, as <see cref="F.FocalLoss"/>.</summary>

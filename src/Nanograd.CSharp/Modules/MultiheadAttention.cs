@@ -114,6 +114,6 @@ public sealed class MultiheadAttention : Module
             n => Zoo.AttentionFunctions.Multihead(
                 n[0]!, n[1]!, n[2]!, NumHeads, n[11..]!, n[3], n[4], n[5], n[6]!, n[7], n[8], n[9], _dropout, n[10], _batchFirst, _addZeroAttn, averageAttnWeights),
             [query, key, value, InProjBias, BiasK, BiasV, OutProj.Weight, OutProj.Bias, attnMask, keyPaddingMask, dropoutKey, .. projections]);
-        return (both[0].Kept(), both[1]);
+        return (Called(query, both[0]), both[1]);
     }
 }

@@ -37,7 +37,8 @@ public abstract class RecurrentCellModule : Module
         var results = Tensor.MakeAll(
             n => Zoo.RecurrentFunctions.ApplyCell(_kind, _relu, n[0]!, n[1]!, n[2], n[3], n[5..]!, n[4]!),
             [WeightIh, WeightHh, BiasIh, BiasHh, input, .. states]);
-        Tensor.Keep(null, results);
+        Tensor.KeepStates(results);
+        results[0] = Called(input, results[0]);
         return results;
     }
 }

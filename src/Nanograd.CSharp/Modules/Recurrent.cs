@@ -73,7 +73,8 @@ public abstract class RecurrentModule : Module
         var results = Tensor.MakeAll(
             n => _functions.Apply(n[..count]!, n[count], n[(count + 3)..]!, n[count + 1], n[count + 2]!),
             [.. _parameters, key, lengths, input, .. states]);
-        Tensor.Keep(results[0], results[1..]);
+        Tensor.KeepStates(results[1..], results[0]);
+        results[0] = Called(input, results[0]);
         return results;
     }
 

@@ -30,7 +30,7 @@ internal sealed record TransformerForm(
 
     public Linear Linear2() => new(DimFeedforward, DModel, Bias, Generator);
 
-    public Dropout Dropping() => new(Dropout, Generator);
+    public Dropout Dropping() => new(Dropout, generator: Generator);
 
     /// <summary>The input plus a branch of it, normalised before or after.</summary>
     public Tensor Residual(Tensor x, LayerNorm norm, Func<Tensor, Tensor> branch) =>
@@ -41,8 +41,7 @@ internal sealed record TransformerForm(
     {
         foreach (var (mine, theirs) in copy.Parameters().Zip(source.Parameters()))
         {
-            mine.Become(theirs);
-            mine.RequiresGrad = theirs.RequiresGrad;
+            mine.Adopt(Copies.Of(theirs), theirs.RequiresGrad);
         }
 
         copy.Train(source.Training);
@@ -129,7 +128,7 @@ public sealed class TransformerEncoderLayer : Module
     public Tensor Forward(Tensor src, Tensor? srcMask, Tensor? srcKeyPaddingMask = null, bool isCausal = false)
     {
         var x = _form.Residual(src, Norm1, y => _dropout1.Forward(SelfAttn.Forward(y, y, y, srcKeyPaddingMask, false, srcMask, isCausal: isCausal).Output));
-        return _form.Residual(x, Norm2, y => _dropout2.Forward(Linear2.Forward(_dropout.Forward(_form.Activation(Linear1.Forward(y)))))).Kept();
+        return Called(src, _form.Residual(x, Norm2, y => _dropout2.Forward(Linear2.Forward(_dropout.Forward(_form.Activation(Linear1.Forward(y)))))));
     }
 
     internal TransformerEncoderLayer Copy() => TransformerForm.Copied(this, new TransformerEncoderLayer(_form));
@@ -227,7 +226,7 @@ public sealed class TransformerDecoderLayer : Module
             tgt, Norm1, y => _dropout1.Forward(SelfAttn.Forward(y, y, y, tgtKeyPaddingMask, false, tgtMask, isCausal: tgtIsCausal).Output));
         x = _form.Residual(
             x, Norm2, y => _dropout2.Forward(MultiheadAttn.Forward(y, memory, memory, memoryKeyPaddingMask, false, memoryMask, isCausal: memoryIsCausal).Output));
-        return _form.Residual(x, Norm3, y => _dropout3.Forward(Linear2.Forward(_dropout.Forward(_form.Activation(Linear1.Forward(y)))))).Kept();
+        return Called(tgt, _form.Residual(x, Norm3, y => _dropout3.Forward(Linear2.Forward(_dropout.Forward(_form.Activation(Linear1.Forward(y)))))));
     }
 
     internal TransformerDecoderLayer Copy() => TransformerForm.Copied(this, new TransformerDecoderLayer(_form));

@@ -30,7 +30,7 @@ public sealed class TransformerEncoder : Module
     public Tensor Forward(Tensor src, Tensor? mask, Tensor? srcKeyPaddingMask = null, bool isCausal = false)
     {
         var x = Layers.Aggregate(src, (x, layer) => layer.Forward(x, mask, srcKeyPaddingMask, isCausal));
-        return (Norm?.Forward(x) ?? x).Kept();
+        return Called(src, Norm?.Forward(x) ?? x);
     }
 }
 
@@ -68,7 +68,7 @@ public sealed class TransformerDecoder : Module
     {
         var x = Layers.Aggregate(
             tgt, (x, layer) => layer.Forward(x, memory, tgtMask, memoryMask, tgtKeyPaddingMask, memoryKeyPaddingMask, tgtIsCausal, memoryIsCausal));
-        return (Norm?.Forward(x) ?? x).Kept();
+        return Called(tgt, Norm?.Forward(x) ?? x);
     }
 }
 
@@ -133,7 +133,7 @@ public sealed class Transformer : Module
         Tensor? tgtKeyPaddingMask = null, Tensor? memoryKeyPaddingMask = null, bool srcIsCausal = false, bool tgtIsCausal = false, bool memoryIsCausal = false)
     {
         var memory = Encoder.Forward(src, srcMask, srcKeyPaddingMask, srcIsCausal);
-        return Decoder.Forward(tgt, memory, tgtMask, memoryMask, tgtKeyPaddingMask, memoryKeyPaddingMask, tgtIsCausal, memoryIsCausal);
+        return Called(src, Decoder.Forward(tgt, memory, tgtMask, memoryMask, tgtKeyPaddingMask, memoryKeyPaddingMask, tgtIsCausal, memoryIsCausal));
     }
 
     /// <summary>Zero on and below the diagonal, minus infinity above: [sz, sz], to be added to scores.</summary>

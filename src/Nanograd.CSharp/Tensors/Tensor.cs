@@ -225,9 +225,9 @@ public partial class Tensor
         }
 
         var detached = new Tensor(Expression, null, frozen: Lineage is not null || IsFrozen) { _value = _value };
-        if (Lineage is { Result: not null } && _value is null)
+        if (_value is null)
         {
-            Lineage.Join(detached); // a module's result, as a state is that goes on to the next step: Step() computes it, too
+            Lineage?.Follow(this, detached); // a module's result, as a state is that goes on to the next step: Step() computes it, too
         }
 
         return detached;
