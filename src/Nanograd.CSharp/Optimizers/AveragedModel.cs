@@ -30,7 +30,7 @@ public sealed class AveragedModel : Module
     }
 
     /// <summary>How many updates the averages are of.</summary>
-    public long NAveraged { get; private set; }
+    public long NAveraged { get; internal set; }
 
     /// <summary>The exponential moving average: decay * average + (1 - decay) * parameter.</summary>
     public static Func<Tensor, Tensor, Tensor, Tensor> Ema(double decay = 0.999) => decay is >= 0 and <= 1

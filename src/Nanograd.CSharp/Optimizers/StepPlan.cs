@@ -119,6 +119,16 @@ internal sealed class StepPlan
 
     // ------------------------------------------------------------------------------------------------ compiling
 
+    /// <summary>The most bytes that a run holds at once, parameters, state and literals included: known before it runs.</summary>
+    public long PlannedBytes
+    {
+        get
+        {
+            var held = _literals.Concat(_buckets.SelectMany(b => b.Slots).SelectMany(s => s.State).OfType<Node>());
+            return Find().PeakBytes + held.Sum(n => (long)n.Count * DTypeModule.size(n.DType));
+        }
+    }
+
     public Executable Find() => Program.cached(Key, FuncConvert.FromFunc(Compile));
 
     private Executable Compile()

@@ -53,10 +53,21 @@ public partial class Tensor
     /// The one way in which operations make tensors: applies <paramref name="build"/> to the operands' expressions and
     /// notes what gradients can flow to. Operands that are null stay null.
     /// </summary>
-    internal static Tensor Make(Func<Node?[], Node> build, params Tensor?[] operands) => MakeAll(n => [build(n)], operands)[0];
+    internal static Tensor Make(Func<Node?[], Node> build, params Tensor?[] operands)
+    {
+        var (nodes, lineage, frozen) = Operands(operands);
+        return new Tensor(Autocast.Applied([build(nodes)], nodes)[0], lineage, frozen);
+    }
 
     /// <summary>The same for functions with several results.</summary>
     internal static Tensor[] MakeAll(Func<Node?[], Node[]> build, params Tensor?[] operands)
+    {
+        var (nodes, lineage, frozen) = Operands(operands);
+        return [.. Autocast.Applied(build(nodes), nodes).Select(result => new Tensor(result, lineage, frozen))];
+    }
+
+    /// <summary>Expressions of operands, and what their results come from.</summary>
+    private static (Node?[] Nodes, Lineage? Lineage, bool IsFrozen) Operands(Tensor?[] operands)
     {
         bool tracked = false, frozen = false;
         foreach (var operand in operands)
@@ -75,8 +86,7 @@ public partial class Tensor
                 : operand.Expression;
         }
 
-        var lineage = recording ? Lineage.Join(operands) : null;
-        return [.. build(nodes).Select(result => new Tensor(result, lineage, !recording && (tracked || frozen)))];
+        return (nodes, recording ? Lineage.Join(operands) : null, !recording && (tracked || frozen));
     }
 
     private static Tensor Make(Func<Node, Node> build, Tensor x) => Make(n => build(n[0]!), [x]);
