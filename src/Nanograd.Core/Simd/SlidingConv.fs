@@ -143,6 +143,8 @@ type internal SlidingPlan(conv: Conv) =
     let accumulators = MicroKernel.accumulators bits
     let tileVectors = Box.ceilDiv vectors (Box.ceilDiv vectors (if largest[1] = 1 then accumulators / 2 else 4))
     let tileRows = max 1 (min largest[1] (accumulators / tileVectors))
+    /// Those that were asked for, by rows and vectors.
+    let kernels: Nanograd.Simd.Kernel[,] = Array2D.zeroCreate (tileRows + 1) (tileVectors + 1)
 
     member _.Conv = conv
     member _.Size = size
@@ -168,8 +170,13 @@ type internal SlidingPlan(conv: Conv) =
     member _.WeightSize = outputs * (blocks |> Array.fold (fun most b -> max most b.Count) 0)
     member val WeightsK = Axis p.LeftOffsets[2]
     member val ResultN = Axis p.ResultOffsets[2]
-    member _.Kernel(rows: int, vectors: int) =
-        SlidingKernel.get { Double = isDouble; Bits = bits; Rows = rows; Vectors = vectors }
+    member _.Kernel(rows: int, vectors: int) : Nanograd.Simd.Kernel =
+        match kernels[rows, vectors] with
+        | null ->
+            kernels[rows, vectors] <-
+                SlidingKernel.get { Double = isDouble; Bits = bits; Rows = rows; Vectors = vectors }
+            kernels[rows, vectors]
+        | kernel -> kernel
     /// The number of the first position of a box.
     member _.FirstOf(box: Box) = (box.Start[0] * results[1] + box.Start[1]) * results[2] + box.Start[2]
     member _.Chains = Box.ceilDiv depth GemmPlan.Chain
