@@ -8,7 +8,8 @@ open System.Collections.Generic
 open Microsoft.FSharp.NativeInterop
 
 /// Values on their way into a program that may overwrite them.
-[<RequireQualifiedAccess>]
+// Core has functions of this name, too: C# must be able to tell them apart.
+[<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
 module Values =
     let private copy (t: Tensor) =
         let source = Program.storage t

@@ -47,12 +47,21 @@ internal sealed partial class ParityTests
             .Where(m => !m.Name.StartsWith("op_", StringComparison.Ordinal))
             .Select(m => m.Name == "Ceiling" ? "Ceil" : m.Name);
 
+    /// <summary>PyTorch's names for what is short to write otherwise.</summary>
+    private static readonly string[] TorchOnly =
+    [
+        "RandInt", "RandPerm", "RandLike", "RandNLike", "Clone", "Contiguous", "Mm", "Bmm", "Mv", "AddMm", "BAddBmm", "AddMv", "AddCMul",
+        "AddCDiv", "LdExp", "AMinMax", "VarMean", "StdMean", "Equal", "IsIn", "CDist", "Dist", "TensorSplit", "ColumnStack", "DStack", "BlockDiag",
+    ];
+
     /// <summary>What belongs to the facade alone: mutation, gradients, looking at values, C#'s spellings.</summary>
     private static readonly string[] FacadeOnly =
     [
         "Backward", "Detach", "Evaluate", "Explain", "Item", "ToArray", "ToString", "Size", "To", "View", "T", "Rand", "RandN",
         "IsFinished", "FromArray", "Max", "Min", "ZeroGrad", "RequiresGradTo",
         "ToAlgebra", "ToLatex", "ToHtml", "ToSvg", "ToMermaid", // Explain, Show, Html and Latex of F#
+        "NonZero", "ArgWhere", "MaskedSelect", "Unique", // Values of F#
+        .. TorchOnly,
     ];
 
     /// <summary>What F has of the layers: their functions belong to the models.</summary>
