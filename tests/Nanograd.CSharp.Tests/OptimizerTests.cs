@@ -469,13 +469,50 @@ internal sealed class OptimizerTests
         var moving = seen[0].Select((v, k) => (0.75 * ((0.75 * v) + (0.25 * seen[1][k]))) + (0.25 * seen[2][k])).ToArray();
         Assert.That(averaged.Parameters().SelectMany(p => p.ToArray<float>()), Is.EqualTo(mean).Within(1e-6f));
         Assert.That(ema.Parameters().SelectMany(p => p.ToArray<float>()), Is.EqualTo(moving).Within(1e-6f));
-        Assert.That(averaged.StateDict().Keys, Is.EquivalentTo(new[] { "module.0.weight", "module.0.bias" }));
+        Assert.That(averaged.StateDict().Keys, Is.EquivalentTo(new[] { "n_averaged", "module.0.weight", "module.0.bias" }));
+        Assert.That(averaged.NAveraged, Is.EqualTo(3));
 
         var predicted = averaged.Forward(x);
         var own = model.Forward(x).ToArray<float>();
-        model.LoadStateDict(averaged.StateDict().ToDictionary(e => e.Key["module.".Length..], e => e.Value));
+        model.LoadStateDict(averaged.StateDict().Where(e => e.Key != "n_averaged").ToDictionary(e => e.Key["module.".Length..], e => e.Value));
         Assert.That(predicted.ToArray<float>(), Is.EqualTo(model.Forward(x).ToArray<float>()));
         Assert.That(predicted.ToArray<float>(), Is.Not.EqualTo(own));
         Assert.That(() => averaged.UpdateParameters(new Linear(3, 2)), Throws.ArgumentException);
+    }
+    [Test]
+    public void RunningStatisticsOfAveragesAreComputedAnew()
+    {
+        var norm = new BatchNorm1d(2, momentum: 0.3);
+        var model = new Sequential(new Linear(3, 2), norm);
+        var averaged = new AveragedModel(model);
+        Tensor[] batches = [Tensor.FromArray(Start(5, 12), 4, 3), Tensor.FromArray(Start(6, 12), 4, 3)];
+        var optimizer = new SGD(model.Parameters(), lr: 0.3);
+        foreach (var x in batches)
+        {
+            optimizer.ZeroGrad();
+            (model.Forward(x) - 1).Square().Sum().Backward();
+            optimizer.Step();
+            averaged.UpdateParameters(model);
+        }
+
+        Assert.That(averaged.GetBuffer("module.1.running_mean").ToArray<float>(), Is.EqualTo(norm.RunningMean!.ToArray<float>()));
+        var own = model.StateDict().ToDictionary(e => e.Key, e => e.Value.ToArray<double>());
+        AveragedModel.UpdateBn(batches, averaged);
+        var weight = averaged.GetParameter("module.0.weight");
+        var bias = averaged.GetParameter("module.0.bias");
+        var mean = batches.Select(x => (x.MatMul(weight.T) + bias).Mean(0)).Aggregate((a, b) => a + b) / 2;
+        Assert.That(averaged.GetBuffer("module.1.running_mean").ToArray<float>(), Is.EqualTo(mean.ToArray<float>()).Within(1e-6f));
+        Assert.That(averaged.GetBuffer("module.1.num_batches_tracked").Item(), Is.EqualTo(2));
+        Assert.That(norm.Momentum, Is.EqualTo(0.3));
+        Assert.That(model.StateDict().Where(e => !e.Value.ToArray<double>().SequenceEqual(own[e.Key])), Is.Empty, "the model itself changed");
+
+        averaged.Eval();
+        var predicted = averaged.Forward(batches[0]).ToArray<float>();
+        model.LoadStateDict(averaged.StateDict().Where(e => e.Key != "n_averaged").ToDictionary(e => e.Key["module.".Length..], e => e.Value));
+        Assert.That(model.Training);
+        model.Eval();
+        Assert.That(predicted, Is.EqualTo(model.Forward(batches[0]).ToArray<float>()).Within(1e-6f));
+        AveragedModel.UpdateBn([batches[1]], model);
+        Assert.That(norm.NumBatchesTracked!.Item(), Is.EqualTo(1));
     }
 }

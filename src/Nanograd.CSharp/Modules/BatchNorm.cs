@@ -32,7 +32,7 @@ public abstract class ChannelNorm : Module
     public double Eps { get; }
 
     /// <summary>The share of the newest batch in the running statistics; null: they are the averages of all batches.</summary>
-    public double? Momentum { get; }
+    public double? Momentum { get; set; }
 
     /// <summary>[channels]: what the normalised values are multiplied by, or null.</summary>
     public Parameter? Weight { get; set; }
