@@ -43,6 +43,7 @@ internal sealed class LossTests
         Assert.That(module.Forward(x, y).Item(), Is.EqualTo(F.CrossEntropy(x, y, w, 2, Reduction.Sum, 0.1).Item()));
         Assert.That(new NLLLoss().Forward(x.LogSoftmax(1), y).Item(), Is.EqualTo(new CrossEntropyLoss().Forward(x, y).Item()).Within(1e-6));
         Assert.That(module.NamedParameters(), Is.Empty);
+        Assert.That(module.StateDict().Keys, Is.EqualTo(new[] { "weight" }));
         Loss[] all = [new MSELoss(), new L1Loss(), new BCEWithLogitsLoss(), new SoftMarginLoss()];
         Assert.That(all.Select(loss => loss.Forward(x, x.Sigmoid()).Rank), Is.All.Zero);
     }
@@ -102,6 +103,7 @@ internal sealed class LossTests
         Tensor x = Tensor.Ones(3, 4), wrong = Tensor.Ones(4, 3);
         Assert.That(() => F.MseLoss(x, wrong), Throws.Exception.With.Message.Contains("same shape").And.Message.Contains("f32[3,4]"));
         Assert.That(() => F.CrossEntropy(x, Labels(0, 1)), Throws.Exception.With.Message.Contains("integer targets").And.Message.Contains("i32[2]"));
+        Assert.That(() => F.CrossEntropy(x, Tensor.Ones(3)), Throws.Exception.With.Message.Contains("cast labels to integers"));
         Assert.That(() => F.CrossEntropy(x, Labels(0, 1, 2), Tensor.Ones(3)), Throws.Exception.With.Message.Contains("one entry for each class"));
         Assert.That(() => F.CrossEntropy(x, Labels(0, 1, 2), labelSmoothing: 2), Throws.ArgumentException.With.Message.Contains("between 0 and 1, not 2"));
         Assert.That(() => F.CrossEntropy(Tensor.Ones(0, 4), Tensor.FromArray(Array.Empty<int>())), Throws.Exception.With.Message.Contains("is the batch empty?"));
@@ -142,6 +144,9 @@ internal sealed class LossTests
         var loss = LogCosh(a, b);
         Assert.That(loss.ToLatex(), Does.Contain(@"\log").And.Contain("x - y"));
         Assert.That(loss.ToAlgebra(), Does.Contain("cosh").Or.Contain("exp"));
+        var gradient = Functional.Grad(v => LogCosh(v, b))(a);
+        TestContext.Out.WriteLine($"{loss.ToAlgebra()}\n{loss.ToLatex()}\n{gradient.ToAlgebra()}\n{gradient.ToLatex()}");
+        Assert.That(gradient.ToLatex(), Does.Contain("x - y"));
     }
 
     private sealed class LogCosh : Loss

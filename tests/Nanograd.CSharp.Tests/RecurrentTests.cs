@@ -31,6 +31,8 @@ internal sealed class RecurrentTests
         Assert.That(new GRUCell(3, 5).NamedParameters().Select(p => p.Name), Is.EqualTo(new[] { "weight_ih", "weight_hh", "bias_ih", "bias_hh" }));
         Assert.That(new RNN(3, 5, bias: false).NamedParameters().Select(p => p.Name), Is.EqualTo(new[] { "weight_ih_l0", "weight_hh_l0" }));
         Assert.That(Floats(new GRU(3, 25)["weight_hh_l0"]), Is.All.InRange(-0.2f, 0.2f));
+        Assert.That(lstm.ToString(), Is.EqualTo("LSTM(3, 5, proj_size=2, num_layers=2, bidirectional=True)"));
+        Assert.That(new RNNCell(3, 5, bias: false, nonlinearity: "relu").ToString(), Is.EqualTo("RNNCell(3, 5, bias=False, nonlinearity=relu)"));
         Assert.That(() => lstm["weight"], Throws.TypeOf<KeyNotFoundException>().With.Message.Contains("weight_ih_l0"));
     }
 

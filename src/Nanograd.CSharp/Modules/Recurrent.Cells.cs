@@ -32,6 +32,10 @@ public abstract class RecurrentCellModule : Module
     /// <summary>[gates * hiddenSize], or null.</summary>
     public Parameter? BiasHh { get; set; }
 
+    /// <inheritdoc/>
+    protected override string ExtraRepr() =>
+        $"{InputSize}, {HiddenSize}{(BiasIh is null ? ", bias=False" : "")}{(_relu ? ", nonlinearity=relu" : "")}";
+
     private protected Tensor[] Next(Tensor input, params Tensor[] states)
     {
         var results = Tensor.MakeAll(

@@ -61,6 +61,16 @@ public abstract class RecurrentModule : Module
     protected override IEnumerable<KeyValuePair<string, object?>> Parts() =>
         _names.Select((name, i) => KeyValuePair.Create(name, (object?)_parameters[i]));
 
+    /// <inheritdoc/>
+    protected override string ExtraRepr() =>
+        $"{InputSize}, {HiddenSize}"
+        + (ProjSize == 0 ? "" : $", proj_size={ProjSize}")
+        + (NumLayers == 1 ? "" : $", num_layers={NumLayers}")
+        + (Bias ? "" : ", bias=False")
+        + (BatchFirst ? ", batch_first=True" : "")
+        + (Dropout == 0 ? "" : $", dropout={Repr(Dropout)}")
+        + (Bidirectional ? ", bidirectional=True" : "");
+
     private int Find(string name) => Array.IndexOf(_names, name) is var i and >= 0
         ? i
         : throw new KeyNotFoundException($"{GetType().Name} has no parameter '{name}'; it has {string.Join(", ", _names)}.");

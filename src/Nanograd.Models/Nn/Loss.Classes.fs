@@ -91,7 +91,9 @@ module ClassLosses =
             let x = Losses.classesLast name logits
             checkWeight name o.Weight x
             if DType.isFloat targets.DType then
-                Losses.sameShape name logits targets
+                if targets.Shape <> logits.Shape then
+                    let required = "targets must be integer labels, or probabilities of the logits' shape"
+                    Shape.fail name required "cast labels to integers" [ logits; targets ]
                 againstProbabilities name o (logSoftmax -1 x) (Losses.classesLast name targets)
             else
                 againstLabels name o (logSoftmax -1 x) targets
