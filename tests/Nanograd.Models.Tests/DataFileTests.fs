@@ -329,9 +329,47 @@ let ``damaged images are errors that name file and fault`` () =
         fails path (Encoding.ASCII.GetBytes "P2\n2 1\n9\n1 10") [ "10 above 9" ]
         fails path (Encoding.ASCII.GetBytes "P1\n1 1\n1") [ "bitmap" ])
     inFile "a.jpg" (fun path ->
-        fails path [| 0xFFuy; 0xD8uy; 0xFFuy; 0xE0uy; 0uy; 4uy; 0uy; 0uy |] [ "truncated JPEG" ]
+        let start = [| 0xFFuy; 0xD8uy; 0xFFuy; 0xE0uy; 0uy; 4uy; 0uy; 0uy |]
+        fails path start [ "truncated JPEG"; "8 bytes" ]
+        fails path [| 0xFFuy; 0xD8uy; 0xFFuy; 0xE0uy; 99uy; 4uy; 0uy; 0uy |] [ "truncated JPEG"; "byte 2 is cut" ]
+        fails path (Array.append start [| 1uy; 2uy |]) [ "damaged JPEG"; "no marker at byte 8" ]
+        fails path (Array.append start [| 0xFFuy; 0xD9uy |]) [ "damaged" ] // no picture in it
         raises<NotSupportedException> [ path; ".png, .ppm or .pgm" ] (fun () ->
             ImageFile.write path (zeros [| 2; 2 |])))
+
+/// A JPEG file of 8 x 8 grey pixels: the tables and the scan are the smallest that say "all 128".
+let private smallJpeg =
+    let segment marker (data: byte[]) = Array.concat [ [| 0xFFuy; marker; 0uy; byte (data.Length + 2) |]; data ]
+    let one = Array.append [| 1uy |] (Array.zeroCreate 15) // one code of one bit
+    Array.concat
+        [ [| 0xFFuy; 0xD8uy |]
+          segment 0xDBuy (Array.append [| 0uy |] (Array.create 64 1uy))
+          segment 0xC0uy [| 8uy; 0uy; 8uy; 0uy; 8uy; 1uy; 1uy; 0x11uy; 0uy |]
+          segment 0xC4uy (Array.concat [ [| 0uy |]; one; [| 0uy |] ]) // a difference of 0 bits
+          segment 0xC4uy (Array.concat [ [| 0x10uy |]; one; [| 0uy |] ]) // the end of the block
+          segment 0xDAuy [| 1uy; 1uy; 0uy; 0uy; 63uy; 0uy |]
+          [| 0x3Fuy; 0xFFuy; 0xD9uy |] ]
+
+[<Test>]
+let ``JPEG files are read, and random damage ends in pixels or in an error`` () =
+    inFile "a.jpg" (fun path ->
+        File.WriteAllBytes(path, smallJpeg)
+        let image = ImageFile.read path
+        Assert.That(image.Shape, equalTo [| 1; 8; 8 |])
+        Assert.That(toArray<byte> image, equalTo (Array.create 64 128))
+        for seed in 0..299 do
+            let r = Random seed
+            let damaged = Array.copy smallJpeg
+            for _ in 0..2 do
+                damaged[r.Next damaged.Length] <- byte (r.Next 256)
+            // The extents would allow images of gigabytes.
+            for at, value in [ 76, 0uy; 77, 8uy; 78, 0uy; 79, 8uy ] do
+                damaged[at] <- value
+            File.WriteAllBytes(path, damaged)
+            try
+                ImageFile.read path |> ignore
+            with :? InvalidDataException as e ->
+                Assert.That(e.Message, Does.Contain path))
 
 [<Test>]
 let ``a failed write leaves the old file`` () =

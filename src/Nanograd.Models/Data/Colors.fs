@@ -20,10 +20,13 @@ module internal Colors =
             for i in 3 * n * plane .. (3 * n + 1) * plane - 1 do
                 f i (i + plane) (i + 2 * plane)
 
-    /// ratio * image + (1 - ratio) * other, in the range of pixels.
+    /// ratio * image + (1 - ratio) * other, in the range of pixels; bytes are rounded down, as torchvision does.
     let private blend (image: Tensor) (values: float32[]) (ratio: float32) (other: int -> float32) =
         let bound = Pixels.bound image
-        values |> Array.mapi (fun i x -> Math.Clamp(ratio * x + (1.0f - ratio) * other i, 0.0f, bound))
+        values
+        |> Array.mapi (fun i x ->
+            let mixed = Math.Clamp(ratio * x + (1.0f - ratio) * other i, 0.0f, bound)
+            if image.DType = DType.U8 then MathF.Floor mixed else mixed)
 
     /// The grey of every element's pixel.
     let private grays (image: Tensor) (values: float32[]) =

@@ -35,23 +35,15 @@ module ImageFile =
         let plane = height * width
         Array.init planes.Length (fun i -> planes[i % channels * plane + i / channels])
 
-    /// A JPEG file begins with FFD8 and ends with FFD9; decoders fill up with grey what is missing.
-    let private checkJpeg (path: string) (bytes: byte[]) =
-        let mutable last = bytes.Length - 2
-        while last > 1 && not (bytes[last] = 0xFFuy && bytes[last + 1] = 0xD9uy) do
-            last <- last - 1
-        if last <= 1 then DataFile.bad path "is a truncated JPEG file (it has no end)"
-
     let private decode (path: string) (bytes: byte[]) : struct (int * int * int * byte[]) =
-        let isJpeg = bytes.Length >= 2 && bytes[0] = 0xFFuy && bytes[1] = 0xD8uy
         if Png.isOne bytes then Png.check path bytes
-        elif isJpeg then checkJpeg path bytes
+        elif Jpeg.isOne bytes then Jpeg.check path bytes
         if Pnm.isOne bytes then
             Pnm.decode path bytes
         else
             let image =
                 try
-                    ImageResult.FromMemory(bytes, ColorComponents.Default)
+                    ImageResult.FromStream(new BoundedStream(bytes), ColorComponents.Default)
                 with e ->
                     let names = String.Join(", ", extensions)
                     DataFile.bad path $"is not an image of a known kind ({names}), or is damaged ({e.Message})"
