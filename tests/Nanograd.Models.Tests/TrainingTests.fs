@@ -367,6 +367,27 @@ let ``a history draws itself, and is written and read again`` () =
     raises<InvalidDataException> [ "no training history" ] (fun () -> History.OfJson "{}" |> ignore)
 
 [<Test>]
+let ``the history of a long run is thinned, and goes on so when it is read again`` () =
+    let long = History()
+    let add (h: History) step =
+        h.Add
+            { Step = step
+              Epoch = 1
+              Loss = 1.0
+              Rate = 0.1
+              GradientNorm = nan
+              Examples = 1L
+              Seconds = 1.0 }
+    for step in 1L .. 50_000L do
+        add long step
+    Assert.That(long.Steps.Count, Is.EqualTo 12_500)
+    Assert.That(long.Steps |> Seq.forall (fun s -> s.Step % 4L = 0L))
+    let again = History.OfJson(long.ToJson())
+    for step in 50_001L .. 50_004L do
+        add again step
+    Assert.That(again.Steps.Count, Is.EqualTo 12_501)
+
+[<Test>]
 let ``progress is written line by line where it is redirected`` () =
     use writer = new StringWriter()
     fit { options with Progress = Progress.Lines writer } |> ignore

@@ -23,7 +23,7 @@ public sealed class History
 
     internal History(Nanograd.History core) => _core = core;
 
-    /// <summary>A record for each update.</summary>
+    /// <summary>A record for each update; of more than 20,000, every second one, then every fourth, ...</summary>
     public IReadOnlyList<StepRecord> Steps =>
         [.. _core.Steps.Select(s => new StepRecord(s.Step, s.Epoch, s.Loss, s.Rate, s.GradientNorm, s.Examples, s.Seconds))];
 

@@ -45,6 +45,7 @@ type EvaluationRecord =
 type History() =
     let steps = List<StepRecord>()
     let evaluations = List<EvaluationRecord>()
+    let mutable stride = 1L
     let invariant = CultureInfo.InvariantCulture
 
     let names () = evaluations |> Seq.collect (fun e -> e.Values.Keys) |> Seq.distinct |> Seq.toArray
@@ -103,12 +104,16 @@ type History() =
             "no step yet"
         else
             let last = steps[steps.Count - 1]
-            let rate = float (steps |> Seq.sumBy (fun s -> s.Examples)) / max 1e-9 last.Seconds
+            let examples = float stride * float (steps |> Seq.sumBy (fun s -> s.Examples))
+            let rate = examples / max 1e-9 last.Seconds
             let text = $"{last.Step} steps, {last.Epoch} epochs, loss {Curves.short last.Loss}"
             let perSecond = if last.Seconds > 0.0 then $", {Curves.short rate} examples a second" else ""
             text + perSecond
 
-    /// A record for each update.
+    /// So many records of steps are kept at most.
+    static member Limit = 20_000
+
+    /// A record for each update. Of runs longer than `Limit`, every second one stays, then every fourth, ...
     member _.Steps: IReadOnlyList<StepRecord> = steps
     /// A record for each evaluation.
     member _.Evaluations: IReadOnlyList<EvaluationRecord> = evaluations
@@ -126,7 +131,14 @@ type History() =
     member _.Names: IReadOnlyList<string> = names ()
 
     /// Notes an update.
-    member _.Add(step: StepRecord) : unit = steps.Add step
+    member _.Add(step: StepRecord) : unit =
+        if step.Step % stride = 0L then steps.Add step
+        if steps.Count > History.Limit then
+            stride <- stride * 2L
+            steps.RemoveAll(fun s -> s.Step % stride <> 0L) |> ignore
+    /// Only each `every`-th step is noted from now on.
+    member private _.Thin(every: int64) : unit = stride <- every
+
     /// Notes an evaluation.
     member _.Add(evaluation: EvaluationRecord) : unit = evaluations.Add evaluation
 
@@ -185,6 +197,7 @@ type History() =
             let number (name: string) (x: float) =
                 if Double.IsFinite x then json.WriteNumber(name, x) else json.WriteString(name, x.ToString invariant)
             json.WriteStartObject()
+            json.WriteNumber("stride", stride)
             json.WriteStartArray "steps"
             for s in steps do
                 json.WriteStartObject()
@@ -222,6 +235,7 @@ type History() =
         let history = History()
         try
             use document = JsonDocument.Parse text
+            history.Thin(document.RootElement.GetProperty("stride").GetInt64())
             for s in document.RootElement.GetProperty("steps").EnumerateArray() do
                 let field (name: string) = number (s.GetProperty name)
                 history.Add
