@@ -80,6 +80,29 @@ internal sealed class TrainerTests
     }
 
     [Test]
+    public void ALoaderShufflesByEpochAndASecondCallGoesOn()
+    {
+        History Fit(params int[] epochs)
+        {
+            var model = Plain();
+            var loader = new DataLoader(new TensorDataset(Points.X, Points.Y), batchSize: 32, shuffle: true, generator: new Generator(5));
+            var trainer = new Trainer(model, new AdamW(model.Parameters()), Loss) { Seed = 1 };
+            foreach (var n in epochs)
+            {
+                trainer.Fit(loader, epochs: n);
+            }
+
+            return trainer.History;
+        }
+
+        var twice = Fit(2, 3);
+        Assert.That(twice.Steps, Has.Count.EqualTo(15));
+        Assert.That(twice.Steps[^1].Epoch, Is.EqualTo(5));
+        Assert.That(twice.Steps.Select(s => s.Loss), Is.EqualTo(Fit(5).Steps.Select(s => s.Loss)));
+        Assert.That(twice.Steps.Select(s => s.Loss).Distinct().Count(), Is.EqualTo(15));
+    }
+
+    [Test]
     public void StepsAreThoseOfALoopByHand()
     {
         var byHand = Net();

@@ -141,16 +141,16 @@ public sealed partial class Trainer
     /// <summary>Trains on batches of inputs and targets that are enumerated once an epoch.</summary>
     /// <param name="train">The training batches.</param>
     /// <param name="validation">Batches to validate on; null: no validation.</param>
-    /// <param name="epochs">How often to go through the training batches, those before a resumed checkpoint included.</param>
+    /// <param name="epochs">How often to go through the training batches, those before a resumed checkpoint included. A second call goes on with as many more.</param>
     public History Fit(
         IEnumerable<(Tensor Input, Tensor Target)> train, IEnumerable<(Tensor Input, Tensor Target)>? validation = null, int epochs = 1) =>
-        Fit(_ => train, validation, epochs);
+        Fit(epoch => train is Loader<(Tensor, Tensor)> loader ? loader.Epoch(epoch) : train, validation, epochs);
 
     /// <summary>The same with batches that depend on the epoch, which is counted from 0.</summary>
     public History Fit(
         Func<int, IEnumerable<(Tensor Input, Tensor Target)>> train, IEnumerable<(Tensor Input, Tensor Target)>? validation = null, int epochs = 1)
     {
-        Begin();
+        epochs += Begin();
         using var interruption = new Interruption(HandleInterrupts);
         try
         {
@@ -199,10 +199,12 @@ public sealed partial class Trainer
 
     private bool IsOver => _stopped || _step >= MaxSteps;
 
-    private void Begin()
+    /// <summary>Gives the epochs that calls before went through.</summary>
+    private int Begin()
     {
         Check();
-        _stopped = false;
+        var before = _epoch;
+        (_stopped, _stopping) = (false, Watch.Start);
         Ending = Ending.Finished;
         _scaler = Precision == Precision.Float16 ? GradScaler ?? _scaler ?? new() : null;
         _progress = new(Progress);
@@ -217,6 +219,7 @@ public sealed partial class Trainer
         }
 
         _first = _step;
+        return before;
     }
 
     private void Check()
