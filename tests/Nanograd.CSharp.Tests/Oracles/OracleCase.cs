@@ -1,6 +1,5 @@
 using System.Text.Json;
 using Nanograd.CSharp;
-using Parameter = Nanograd.CSharp.Parameter;
 
 namespace FacadeTests.Oracles;
 
