@@ -177,4 +177,16 @@ internal sealed class ModuleStateTests
         Assert.That(text, Does.Contain("├─Conv2d (0): 1-1").And.Contain("[2, 8, 8, 8]").And.Contain("Total params: 1,386").And.Contain("Non-trainable params: 1,290"));
         Assert.That(new Tied().Summary([4], DType.Int64).TotalParameters, Is.EqualTo(15));
     }
+
+    [Test]
+    public void ParametersAreAVectorAndBack()
+    {
+        Linear from = new(3, 2), to = new(3, 2);
+        var vector = Utils.ParametersToVector(from.Parameters());
+        Assert.That(vector.Shape, Is.EqualTo(new[] { 8 }));
+        Utils.VectorToParameters(vector, to.Parameters());
+        Assert.That(to.Weight.ToArray<float>(), Is.EqualTo(from.Weight.ToArray<float>()));
+        Assert.That(to.Bias!.ToArray<float>(), Is.EqualTo(from.Bias!.ToArray<float>()));
+        Assert.That(() => Utils.VectorToParameters(vector[..7], to.Parameters()), Throws.ArgumentException.With.Message.Contains("[8]"));
+    }
 }
