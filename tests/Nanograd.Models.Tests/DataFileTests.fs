@@ -151,6 +151,7 @@ let ``damaged NPY files are errors that name file and fault`` () =
         fails (npy (header.Replace("(2,)", "(2, x)")) [||]) [ "shape"; "whole numbers" ]
         fails (npy (header.Replace("shape", "form")) [||]) [ "shape" ]
         fails (npy (header.Replace("(2,)", "(99999999999,)")) [||]) [ "more than" ]
+        fails (npy (header.Replace("(2,)", "(0, 99999999999)")) [||]) [ "more than" ]
         raises<ShapeException> [ "bf16" ] (fun () -> Npy.write path (cast DType.BF16 (ones [| 2 |]))))
 
 [<Test>]

@@ -336,6 +336,10 @@ let ``batches of one's own are taken as they are`` () =
     let batches: BatchSampler = { Length = 2; Batches = fun epoch -> [| [| 1; epoch |]; [| 4 |] |] }
     let loader = DataLoader.create { DataLoader.defaults with Batches = Some batches } (numbers 5)
     Assert.That(loader.Epoch 3 |> Seq.map ints |> Seq.toArray, equalTo [| [| 1; 3 |]; [| 4 |] |])
+    raises<ShapeException> [ "must have an element"; "an empty batch 0" ] (fun () ->
+        let empty: BatchSampler = { Length = 1; Batches = fun _ -> [| [||] |] }
+        let loader = DataLoader.create { DataLoader.defaults with Batches = Some empty } (numbers 5)
+        loader.Epoch 0 |> Seq.iter ignore)
 
 [<Test>]
 let ``a stream in batches, with a thread ahead or without`` () =

@@ -112,6 +112,7 @@ module DataLoader =
     /// A loader whose batches are what `collate` makes of their elements.
     let createWith (options: LoaderOptions) (collate: 'T[] -> 'B) (d: Dataset<'T>) : DataLoader<'B> =
         let make epoch number (places: struct (int * int)[]) isStopped =
+            if places.Length = 0 then fail "a batch must have an element" $"an empty batch {number} in epoch {epoch}" ""
             let key = Counter.key options.Seed Host.Purpose.sample (int64 epoch)
             let elements =
                 places

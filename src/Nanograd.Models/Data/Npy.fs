@@ -60,7 +60,8 @@ module Npy =
                 | _ -> DataFile.bad path $"its shape ({text}) is not one of whole numbers")
         let limit = int64 Int32.MaxValue
         let count = (1L, extents) ||> Array.fold (fun n e -> if n > limit then n else n * e)
-        if count > limit then DataFile.bad path $"its shape ({text}) has more than {limit} elements"
+        if count > limit || Array.exists (fun e -> e > limit) extents then
+            DataFile.bad path $"its shape ({text}) has more than {limit} elements"
         Array.map int extents
 
     let private headerText (path: string) (bytes: byte[]) : struct (string * int) =
