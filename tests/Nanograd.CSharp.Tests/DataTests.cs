@@ -110,6 +110,7 @@ internal sealed class DataTests
             Assert.That(loader.Select(Values), Is.EqualTo(new[] { new[] { 0f, 1, 2 }, [3f, 4, 5], [6f] }));
             Assert.That(loader.Take(1).Select(Values), Is.EqualTo(new[] { new[] { 0f, 1, 2 } }));
             Assert.Throws<NotSupportedException>(() => _ = loader.Count);
+            Assert.Throws<NotSupportedException>(() => _ = loader.Dataset);
         }
     }
 

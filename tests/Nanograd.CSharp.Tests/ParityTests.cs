@@ -57,7 +57,7 @@ internal sealed partial class ParityTests
     /// <summary>What belongs to the facade alone: mutation, gradients, looking at values, C#'s spellings.</summary>
     private static readonly string[] FacadeOnly =
     [
-        "Backward", "Detach", "Evaluate", "Explain", "Item", "ToArray", "ToString", "Size", "To", "View", "T", "Rand", "RandN",
+        "Backward", "Detach", "Evaluate", "Explain", "Item", "ToArray", "ToString", "Size", "To", "View", "ViewAs", "ReshapeAs", "T", "Rand", "RandN", "RandInt",
         "IsFinished", "FromArray", "Max", "Min", "ZeroGrad", "RequiresGradTo",
         "ToAlgebra", "ToLatex", "ToHtml", "ToSvg", "ToMermaid", // Explain, Show, Html and Latex of F#
         "NonZero", "ArgWhere", "MaskedSelect", "Unique", // Values of F#

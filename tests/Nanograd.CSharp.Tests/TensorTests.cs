@@ -37,7 +37,20 @@ internal sealed class TensorTests
         Assert.That(Matrix.Max(-1).ToArray<float>(), Is.EqualTo(new[] { 3f, 6 }));
         Assert.That(Matrix.Min().Item(), Is.EqualTo(1));
         Assert.That(Matrix.ArgMax(1).ToArray<long>(), Is.EqualTo(new[] { 2L, 2 }));
+        Assert.That(Matrix.ArgMax(1, keepDim: true).Shape, Is.EqualTo(new[] { 2, 1 }));
+        Assert.That(Matrix.ArgMin(-2, keepDim: true).Shape, Is.EqualTo(new[] { 1, 3 }));
+        Assert.That(Matrix.ViewAs(Tensor.Zeros(3, 2)).ToArray<float>(), Is.EqualTo(Matrix.ToArray<float>()));
         Assert.That(Matrix.Var(1).ToArray<float>(), Is.EqualTo(new[] { 1f, 1 }).Within(1e-6));
+    }
+
+    [Test]
+    public void IntegersAndChoicesAreDrawnAsInPyTorch()
+    {
+        var digits = Tensor.RandInt(3, 7, [1000], new Generator(1));
+        Assert.That(digits.DType, Is.EqualTo(DType.Int64));
+        Assert.That(digits.ToArray<int>().Distinct().Order(), Is.EqualTo(new[] { 3, 4, 5, 6 }));
+        var chosen = Tensor.FromArray([0f, 1, 0, 2]).Multinomial(2, generator: new Generator(1));
+        Assert.That(chosen.ToArray<int>().Order(), Is.EqualTo(new[] { 1, 3 }));
     }
 
     [Test]

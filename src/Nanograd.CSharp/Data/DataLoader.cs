@@ -41,6 +41,7 @@ public abstract class Loader<TBatch> : IReadOnlyCollection<TBatch>
 /// <typeparam name="TBatch">What a batch is.</typeparam>
 public class DataLoader<TSample, TBatch> : Loader<TBatch>
 {
+    private readonly Dataset<TSample>? _dataset;
     private readonly Zoo.BatchSource<TBatch>? _source;
     private readonly Func<IEnumerable<TBatch>>? _stream;
 
@@ -84,7 +85,7 @@ public class DataLoader<TSample, TBatch> : Loader<TBatch>
             (options.BatchCount, options.Batches) = (batchSampler.Count, epoch => [.. batchSampler.Batches(epoch)]);
         }
 
-        Dataset = dataset;
+        _dataset = dataset;
         _source = Zoo.Loading.Over<TSample, TBatch>(dataset.Count, (key, i) => Samples.Make(key, () => dataset[i]), collateFn, options);
     }
 
@@ -103,8 +104,9 @@ public class DataLoader<TSample, TBatch> : Loader<TBatch>
         _stream = () => Zoo.Loading.Stream<TSample, TBatch>(batchSize, dropLast, Math.Max(0, numWorkers) * prefetchFactor, collateFn, dataset);
     }
 
-    /// <summary>What is loaded; null for a stream.</summary>
-    public Dataset<TSample>? Dataset { get; }
+    /// <summary>What is loaded.</summary>
+    /// <exception cref="NotSupportedException">The loader reads a stream.</exception>
+    public Dataset<TSample> Dataset => _dataset ?? throw new NotSupportedException("DataLoader: a stream is no data set that could be counted or indexed.");
 
     /// <inheritdoc/>
     public override int Count => _source?.Count ?? throw new NotSupportedException("DataLoader: the number of batches in a stream is not known.");

@@ -55,6 +55,19 @@ public partial class Tensor
     /// <summary>Independent numbers, uniform in [0, 1), from <see cref="Generator.Default"/>.</summary>
     public static Tensor Rand(params int[] shape) => Rand(shape, null);
 
+    /// <summary>Independent 64-bit integers, uniform from <paramref name="low"/> to before <paramref name="high"/>.</summary>
+    /// <param name="low">The least.</param>
+    /// <param name="high">One more than the largest.</param>
+    /// <param name="shape">The extents.</param>
+    /// <param name="generator">Where the randomness comes from; null: <see cref="Generator.Default"/>.</param>
+    public static Tensor RandInt(int low, int high, int[] shape, Generator? generator = null) => Integers(low, high, shape, generator).To(DType.Int64);
+
+    /// <summary>
+    /// Indices (64-bit integers [..., numSamples]) of classes with probabilities proportional to this tensor [..., classes]; without
+    /// replacement all are different.
+    /// </summary>
+    public Tensor Multinomial(int numSamples, bool replacement = false, Generator? generator = null) => Multinomial(numSamples, replacement, this, generator);
+
     /// <summary>
     /// A new variable of 32-bit floats: expressions of it print as algebra, and so do derivatives at it.
     /// </summary>

@@ -127,8 +127,9 @@ public partial class Tensor
     /// <summary>The smallest elements over axes.</summary>
     public Tensor Min(int[] axes, bool keepDim = false) => Over(Nanograd.Reduction.Min, axes, keepDim);
 
-    /// <summary>The index (64-bit integer) of the first largest element along an axis.</summary>
-    public Tensor ArgMax(int axis) => Make(x => Reductions.argMax(axis, x), this);
+    /// <summary>The index (64-bit integer) of the first largest element along an axis, which disappears or (<paramref name="keepDim"/>) stays with extent 1.</summary>
+    public Tensor ArgMax(int axis, bool keepDim = false) =>
+        Make(x => keepDim ? Moving.unsqueeze(axis, Reductions.argMax(axis, x)) : Reductions.argMax(axis, x), this);
 
     /// <summary>Running sums along an axis.</summary>
     public Tensor CumSum(int axis) => Make(x => Reductions.cumSum(axis, x), this);

@@ -38,8 +38,9 @@ public partial class Tensor
     /// <summary>The smallest elements over axes, as <see cref="Min(int[], bool)"/>.</summary>
     public Tensor AMin(params int[] axes) => Min(axes);
 
-    /// <summary>Index (i64) of the first smallest element along an axis, which disappears; NaN wins.</summary>
-    public Tensor ArgMin(int axis) => Make(x => Reductions.argMin(axis, x), this);
+    /// <summary>Index (i64) of the first smallest element along an axis, which disappears or (<paramref name="keepDim"/>) stays with extent 1; NaN wins.</summary>
+    public Tensor ArgMin(int axis, bool keepDim = false) =>
+        Make(x => keepDim ? Moving.unsqueeze(axis, Reductions.argMin(axis, x)) : Reductions.argMin(axis, x), this);
 
     /// <summary>Whether one element at least is true (not 0): bool <c>[]</c>.</summary>
     public Tensor Any() => Make(Reductions.any, this);

@@ -8,6 +8,12 @@ public partial class Tensor
     /// <summary>The same elements under another shape: <see cref="Reshape"/>, as nothing here is a view.</summary>
     public Tensor View(params int[] shape) => Reshape(shape);
 
+    /// <summary>The same elements under the shape of another tensor.</summary>
+    public Tensor ViewAs(Tensor other) => Reshape([.. other.Shape]);
+
+    /// <summary>The same elements under the shape of another tensor.</summary>
+    public Tensor ReshapeAs(Tensor other) => ViewAs(other);
+
     /// <summary>Axis i of the result is axis <c>axes[i]</c> of this tensor.</summary>
     public Tensor Permute(params int[] axes) => Make(x => Moving.permute(Checked(axes), x), this);
 
