@@ -196,7 +196,10 @@ internal sealed class AttentionTests
         limited.LoadStateDict(one.StateDict());
         var kept = Floats(limited.Forward(x).Abs().Sum(-1)).Count(v => v > 0);
         Assert.That(kept, Is.InRange(1, 3), "an even share of 15 tokens is 5, and a fifth of it 1");
-        limited.ForwardWithLoss(x).BalanceLoss.Backward();
+        var (y, load) = limited.ForwardWithLoss(x);
+        (y.Square().Mean() + (load * 0.01f)).Backward();
         Assert.That(limited.Router.Weight.Grad, Is.Not.Null);
+        new SGD(limited.Parameters(), 0.1).Step();
+        Assert.That(load.Item(), Is.GreaterThan(0.5), "still there after the step");
     }
 }

@@ -68,6 +68,7 @@ public sealed class MixtureOfExperts : Module
     {
         var both = Tensor.MakeAll(
             n => Zoo.MixtureFunctions.Apply(n[0]!, n[1..]!, _topK, _normalize, _capacityFactor, _activation), input, Router.Weight, W1, B1, W2, B2);
+        Tensor.KeepStates([both[1]], both[0]); // the loss is not what is trained, and read all the same
         return (Called(input, both[0]), both[1]);
     }
 }

@@ -3,9 +3,6 @@ namespace Nanograd.CSharp;
 /// <content>Names that PyTorch's users look for and that are short for something else here.</content>
 public partial class Tensor
 {
-    /// <summary>Integers (i64) from <paramref name="low"/> on and below <paramref name="high"/>: <c>torch.randint</c>.</summary>
-    public static Tensor RandInt(int low, int high, int[] shape, Generator? generator = null) => Integers(low, high, shape, generator).To(DType.Int64);
-
     /// <summary>Integers (i64) from 0 on and below <paramref name="high"/>.</summary>
     public static Tensor RandInt(int high, int[] shape, Generator? generator = null) => RandInt(0, high, shape, generator);
 
