@@ -1,4 +1,5 @@
 // An LSTM that learns Shakespeare's characters (A. Karpathy's char-rnn), in PyTorch's words.
+// Measured after 600 steps: 1.720 nats a character on the last tenth of the text, 63 s on two cores with much other work.
 using System.Diagnostics;
 using Nanograd.CSharp;
 

@@ -1,4 +1,6 @@
 // Handwritten digits, 8x8 pixels: a dense net in f32 and in bf16, and a convolutional one, with Trainer.
+// Measured on images that were not trained on: dense 96.41 %, with products in bf16 96.41 % (means of ten splits), convolutional
+// 98.89 %; 40 s on two cores with much other work. (PyTorch's mean for the dense one, over ten other splits: 97.41 %.)
 using Nanograd.CSharp;
 
 namespace Nanograd.Examples;
