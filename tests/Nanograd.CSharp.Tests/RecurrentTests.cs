@@ -109,6 +109,41 @@ internal sealed class RecurrentTests
         Same(RnnUtils.PadPackedSequence(output, batchFirst).Padded, lstm.Forward(RnnUtils.PadSequence(sequences, batchFirst), lengths: sizes).Output, "lengths mean the same");
     }
 
+    /// <summary>A program of a step knows nothing of the steps before it, however long the loop runs.</summary>
+    [TestCase(true)]
+    [TestCase(false)]
+    public void StatesOfAGeneratingLoopAreComputedStepByStep(bool isCell)
+    {
+        var g = Seeded;
+        var lstm = new LSTM(3, 5, generator: g);
+        var cell = new LSTMCell(3, 5);
+        cell.LoadStateDict(lstm.StateDict().ToDictionary(p => p.Key[..^3], p => p.Value));
+        Tensor[] xs = [.. Enumerable.Range(0, 40).Select(_ => Tensor.FromArray(Tensor.RandN([3], g).ToArray<float>(), 1, 3))];
+        var expected = lstm.Forward(Tensor.Stack(xs)).Output[-1].ToArray<float>();
+        using var noGrad = new NoGrad();
+        (Tensor H, Tensor C)? state = null;
+        var (programs, last) = (0L, Tensor.Scalar(0));
+        for (var t = 0; t < 40; t++)
+        {
+            if (isCell)
+            {
+                state = cell.Forward(xs[t], state);
+                last = state.Value.H;
+            }
+            else
+            {
+                (var output, state) = lstm.Forward(xs[t].Unsqueeze(0), state);
+                last = output[0];
+            }
+
+            last.ToArray<float>();
+            programs = t == 5 ? Engine.Statistics.Programs : programs;
+        }
+
+        Assert.That(Engine.Statistics.Programs, Is.EqualTo(programs));
+        Assert.That(last.ToArray<float>(), Is.EqualTo(expected).Within(1e-6));
+    }
+
     [Test]
     public void PackingIsPyTorchs()
     {

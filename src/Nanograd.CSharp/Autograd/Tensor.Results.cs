@@ -17,4 +17,19 @@ public partial class Tensor
             }
         }
     }
+
+    /// <summary>
+    /// Computes states that no gradient flows to, before a step starts from them: otherwise each step of a loop that generates
+    /// would compute all the steps before it once more. Constants, and what is made of variables, stay expressions.
+    /// </summary>
+    internal static void Settle(Tensor[] states)
+    {
+        Tensor[] pending = [.. states.Where(s => s is { Lineage: null, HasValue: false, IsOpen: false } && s.IsOfValues())];
+        if (pending.Length > 0)
+        {
+            Evaluate(pending);
+        }
+    }
+
+    private bool IsOfValues() => Graph.topological([Expression]).Any(n => n.Op.IsLiteral);
 }

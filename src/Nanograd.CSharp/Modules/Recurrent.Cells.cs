@@ -38,6 +38,7 @@ public abstract class RecurrentCellModule : Module
 
     private protected Tensor[] Next(Tensor input, params Tensor[] states)
     {
+        Tensor.Settle(states);
         var results = Tensor.MakeAll(
             n => Zoo.RecurrentFunctions.ApplyCell(_kind, _relu, n[0]!, n[1]!, n[2], n[3], n[5..]!, n[4]!),
             [WeightIh, WeightHh, BiasIh, BiasHh, input, .. states]);

@@ -79,6 +79,7 @@ public abstract class RecurrentModule : Module
     private protected Tensor[] Run(Tensor input, Tensor[] states, Tensor? lengths)
     {
         var key = Training && Dropout > 0 && NumLayers > 1 ? new Tensor(Generator.NextKey(_generator)) : null;
+        Tensor.Settle(states);
         var count = _parameters.Length;
         var results = Tensor.MakeAll(
             n => _functions.Apply(n[..count]!, n[count], n[(count + 3)..]!, n[count + 1], n[count + 2]!),
