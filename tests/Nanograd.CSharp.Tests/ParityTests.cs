@@ -52,6 +52,7 @@ internal sealed partial class ParityTests
     [
         "RandInt", "RandPerm", "RandLike", "RandNLike", "Clone", "Contiguous", "Mm", "Bmm", "Mv", "AddMm", "BAddBmm", "AddMv", "AddCMul",
         "AddCDiv", "LdExp", "AMinMax", "VarMean", "StdMean", "Equal", "IsIn", "CDist", "Dist", "TensorSplit", "ColumnStack", "DStack", "BlockDiag",
+        "Float", "Double", "Long", "Int", "Dim",
     ];
 
     /// <summary>What belongs to the facade alone: mutation, gradients, looking at values, C#'s spellings.</summary>

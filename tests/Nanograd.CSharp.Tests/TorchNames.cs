@@ -90,7 +90,7 @@ internal static class TorchNames
         new("torch.optim", "optim.", [],
             """
             Optimizer SGD Adam AdamW Adamax NAdam RAdam Adagrad Adadelta RMSprop Rprop ASGD LBFGS SparseAdam Adafactor Muon swa_utils.AveragedModel
-            swa_utils.SWALR swa_utils.update_bn
+            swa_utils.SWALR
             """),
         new("torch.optim.Optimizer", "Optimizer.", [typeof(Optimizer)], "step zero_grad state_dict load_state_dict param_groups add_param_group"),
         new("torch.optim.lr_scheduler", "lr_scheduler.", [],

@@ -49,6 +49,46 @@ internal sealed class TorchTests
     }
 
     [Test]
+    public void ShortForms()
+    {
+        Assert.That(Floats(A.Pow(2)), Is.EqualTo(new[] { 1f, 4, 9, 16, 25, 36 }));
+        Assert.That(Floats(A.Clamp(min: 3)), Is.EqualTo(new[] { 3f, 3, 3, 4, 5, 6 }));
+        Assert.That(Floats(A.Clamp(max: 2)), Is.EqualTo(new[] { 1f, 2, 2, 2, 2, 2 }));
+        Assert.That(A.ArgMax().Item(), Is.EqualTo(5));
+        Assert.That(Tensor.FromArray([3f, 4]).Norm().Item(), Is.EqualTo(5));
+        Assert.That(A[A > 4].Long().ToArray<long>(), Is.EqualTo(new long[] { 5, 6 }));
+        Assert.That(Floats(A[Tensor.FromArray([1L])]), Is.EqualTo(new[] { 4f, 5, 6 }));
+        Assert.That(Tensor.Ones(1, 1, 4).Expand(3, -1, -1).Shape, Is.EqualTo(new[] { 3, 1, 4 }));
+        Assert.That(Tensor.Ones(4).Expand(2, -1).Shape, Is.EqualTo(new[] { 2, 4 }));
+    }
+
+    /// <summary>The usual loop of a generative adversarial net: the second loss goes through a net whose gradients a step has used.</summary>
+    [Test]
+    public void TwoOptimizersInTurn()
+    {
+        Generator.ManualSeed(1);
+        var (g, d) = (new Linear(2, 3), new Linear(3, 1));
+        var (og, od) = (new SGD(g.Parameters(), 0.1), new SGD(d.Parameters(), 0.1));
+        for (var i = 0; i < 3; i++)
+        {
+            var fake = g.Forward(Tensor.RandN(4, 2));
+            od.ZeroGrad();
+            d.Forward(Tensor.RandN(4, 3)).Mean().Backward();
+            d.Forward(fake.Detach()).Square().Mean().Backward();
+            od.Step();
+            og.ZeroGrad();
+            var before = g.Weight.Detach();
+            var loss = d.Forward(fake).Square().Mean();
+            loss.Backward();
+            og.Step();
+            Assert.That(g.Weight.Equal(before), Is.False);
+            Assert.That(loss.Item(), Is.GreaterThan(0));
+        }
+
+        Assert.That(Assert.Throws<InvalidOperationException>(od.Step)!.Message, Does.Contain("ZeroGrad"));
+    }
+
+    [Test]
     public void Distances()
     {
         var x = Tensor.FromArray([0f, 0, 3, 4], 2, 2);

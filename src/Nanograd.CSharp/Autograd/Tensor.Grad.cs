@@ -99,12 +99,6 @@ public partial class Tensor
 
         var root = gradient is null ? Expression : Reductions.sum(Expression * Nanograd.Grad.stopGradient(gradient.Expression));
         var (leaves, results) = Lineage.Collect();
-        if (leaves.Any(l => l.Leaf!.Source is { IsUsedUp: true }))
-        {
-            throw new InvalidOperationException(
-                "Backward: gradients of an earlier Backward() were used by Optimizer.Step() and are gone, so nothing can be added to them; call ZeroGrad() first.");
-        }
-
         var pass = new BackwardPass(this, root, [.. leaves], [.. results]);
         for (var i = 0; i < leaves.Count; i++)
         {
@@ -112,6 +106,10 @@ public partial class Tensor
         }
     }
 
+    /// <summary>
+    /// Adds to what flowed here before. Where a step has used that and not kept it, the sum is lost, too: an error for whoever reads
+    /// or steps it, not for those whose passes only go through here.
+    /// </summary>
     private void Receive(GradSource source) => Restart(Source is null ? source : new SumSource(Source, source));
 
     /// <summary>Puts another gradient in the place of the present one.</summary>

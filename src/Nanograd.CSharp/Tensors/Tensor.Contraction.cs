@@ -26,7 +26,7 @@ public partial class Tensor
     public Tensor TensorDot(int[] left, int[] right, Tensor other) => Make((x, y) => Contractions.tensordot(Checked(left), Checked(right), x, y), this, other);
 
     /// <summary>The vector product along an axis of 3; the other axes broadcast.</summary>
-    public Tensor Cross(Tensor other, int axis = -1) => Make((x, y) => Contractions.cross(axis, x, y), this, other);
+    public Tensor Cross(Tensor other, int dim = -1) => Make((x, y) => Contractions.cross(dim, x, y), this, other);
 
     /// <summary>Sums of products of tensors whose axes have labels: <c>einsum "bij,bjk-&gt;bik" [ x; y ]</c> is a batched matrix product. Each operand has a term of letters, one for each axis, upper or lower case. Labels that the output does not mention are summed. Without <c>-&gt;</c> the output has the labels that occur once, in alphabetical order (capitals first). A label that is repeated in a term means the diagonal of those axes. <c>...</c> stands for the axes that have no label; they are aligned at the last one and broadcast; the output begins with them unless it says otherwise, and an explicit output without <c>...</c> sums them. An extent of 1 broadcasts under any label, as in NumPy and PyTorch. Three or more operands are contracted two at a time, in the order that <c>einsumPath</c> shows. Integer and bool operands are allowed; 16-bit floats are added in f32.</summary>
     public static Tensor Einsum(string equation, params Tensor[] operands) => Make(n => Nanograd.Einsum.einsum(equation, ListModule.OfSeq(n!)), operands);

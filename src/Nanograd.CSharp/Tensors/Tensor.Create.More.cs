@@ -48,7 +48,7 @@ public partial class Tensor
     public static Tensor[] Meshgrid(params Tensor[] tensors) => [.. tensors.Select((_, i) => Make(xs => Creation.meshgrid(xs!)[i], tensors))];
 
     /// <summary>The elements of diagonal <c>offset</c> (above the main one if positive) of two axes, which disappear; the diagonal becomes the last axis. It must lie in the matrix or be empty.</summary>
-    public Tensor Diagonal(int offset = 0, int axis1 = 0, int axis2 = 1) => Make(x => Creation.diagonal(offset, axis1, axis2, x), this);
+    public Tensor Diagonal(int offset = 0, int dim1 = 0, int dim2 = 1) => Make(x => Creation.diagonal(offset, dim1, dim2, x), this);
 
     /// <summary>Matrices with the last axis on diagonal <c>offset</c> and zeros elsewhere: <c>[..; n]</c> to <c>[..; n + |offset|; n + |offset|]</c>.</summary>
     public Tensor DiagEmbed(int offset = 0) => Make(x => Creation.diagEmbed(offset, x), this);

@@ -3,34 +3,34 @@ namespace Nanograd.CSharp;
 public partial class Tensor
 {
     /// <summary>Slices of x at integer <c>indices</c> along an axis: <c>[..; n; ..]</c> at <c>[k..]</c> gives <c>[..; k..; ..]</c> (NumPy's take).</summary>
-    public Tensor Take(int axis, Tensor indices) => Make((x, y) => Lookups.take(axis, y, x), this, indices);
+    public Tensor Take(int dim, Tensor indices) => Make((x, y) => Lookups.take(dim, y, x), this, indices);
 
     /// <summary>Elements of x at <c>indices</c> along an axis, one index per element of the result (PyTorch's gather): out[i; j] = x[i; indices[i; j]] for axis 1. The result has the shape of the indices.</summary>
-    public Tensor Gather(int axis, Tensor indices) => Make((x, y) => Lookups.gather(axis, y, x), this, indices);
+    public Tensor Gather(int dim, Tensor indices) => Make((x, y) => Lookups.gather(dim, y, x), this, indices);
 
     /// <summary>As <c>gather</c>, where the other axes of indices and x broadcast (NumPy's take_along_axis).</summary>
-    public Tensor TakeAlongAxis(int axis, Tensor indices) => Make((x, y) => Lookups.takeAlongAxis(axis, y, x), this, indices);
+    public Tensor TakeAlongAxis(int dim, Tensor indices) => Make((x, y) => Lookups.takeAlongAxis(dim, y, x), this, indices);
 
     /// <summary>x with each element of <c>updates</c> added at its index along an axis (PyTorch's scatter_add): for axis 1, out[i; indices[i; j]] += updates[i; j]. Repeated indices add up, in order.</summary>
-    public Tensor ScatterAdd(int axis, Tensor indices, Tensor updates) => Make(n => Lookups.scatterAdd(axis, n[1]!, n[2]!, n[0]!), this, indices, updates);
+    public Tensor ScatterAdd(int dim, Tensor indices, Tensor updates) => Make(n => Lookups.scatterAdd(dim, n[1]!, n[2]!, n[0]!), this, indices, updates);
 
     /// <summary>x with slices of <c>updates</c> added at a vector of indices along an axis (PyTorch's index_add). Repeated indices add up, in order.</summary>
-    public Tensor IndexAdd(int axis, Tensor indices, Tensor updates) => Make(n => Lookups.indexAdd(axis, n[1]!, n[2]!, n[0]!), this, indices, updates);
+    public Tensor IndexAdd(int dim, Tensor indices, Tensor updates) => Make(n => Lookups.indexAdd(dim, n[1]!, n[2]!, n[0]!), this, indices, updates);
 
     /// <summary>x with <c>updates</c> written at their indices along an axis (PyTorch's scatter, NumPy's put_along_axis). Of repeated indices the last one counts. The gradient of what is overwritten is 0.</summary>
-    public Tensor PutAlongAxis(int axis, Tensor indices, Tensor updates) => Make(n => Lookups.putAlongAxis(axis, n[1]!, n[2]!, n[0]!), this, indices, updates);
+    public Tensor PutAlongAxis(int dim, Tensor indices, Tensor updates) => Make(n => Lookups.putAlongAxis(dim, n[1]!, n[2]!, n[0]!), this, indices, updates);
 
     /// <summary>Sorted along an axis: values and their former indices (i64). Stable; NaN is the largest.</summary>
-    public (Tensor Values, Tensor Indices) Sort(int axis = -1, bool descending = false) => Pair(x => Lookups.sort(axis, descending, x), this);
+    public (Tensor Values, Tensor Indices) Sort(int dim = -1, bool descending = false) => Pair(x => Lookups.sort(dim, descending, x), this);
 
     /// <summary>The indices (i64) that sort an axis, stably.</summary>
-    public Tensor ArgSort(int axis = -1, bool descending = false) => Make(x => Lookups.argSort(axis, descending, x), this);
+    public Tensor ArgSort(int dim = -1, bool descending = false) => Make(x => Lookups.argSort(dim, descending, x), this);
 
     /// <summary>The k largest (or smallest) elements along an axis, the first first: values and indices (i64). Of equal elements the one of smaller index comes first.</summary>
-    public (Tensor Values, Tensor Indices) TopK(int k, int axis = -1, bool largest = true) => Pair(x => Lookups.topK(k, axis, largest, x), this);
+    public (Tensor Values, Tensor Indices) TopK(int k, int dim = -1, bool largest = true) => Pair(x => Lookups.topK(k, dim, largest, x), this);
 
     /// <summary>The k-th smallest element along an axis, which disappears (k = 1: the smallest): value and index (i64).</summary>
-    public (Tensor Values, Tensor Indices) KthValue(int k, int axis = -1) => Pair(x => Lookups.kthValue(k, axis, x), this);
+    public (Tensor Values, Tensor Indices) KthValue(int k, int dim = -1) => Pair(x => Lookups.kthValue(k, dim, x), this);
 
     /// <summary>Where to insert <c>values</c> into a sorted last axis so that it stays sorted (i64, the shape of <c>values</c>): the first such place, or the last (<c>right</c>). <c>sorted</c> is a vector, or has the leading axes of <c>values</c>.</summary>
     public Tensor SearchSorted(Tensor values, bool right = false) => Make((x, y) => Lookups.searchSorted(right, x, y), this, values);

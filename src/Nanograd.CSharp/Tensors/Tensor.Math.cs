@@ -83,7 +83,7 @@ public partial class Tensor
     public Tensor Sum() => Make(Reductions.sum, this);
 
     /// <summary>Sums over one axis.</summary>
-    public Tensor Sum(int axis, bool keepDim = false) => Sum([axis], keepDim);
+    public Tensor Sum(int dim, bool keepDim = false) => Sum([dim], keepDim);
 
     /// <summary>Sums over axes, which disappear or (<paramref name="keepDim"/>) stay with extent 1.</summary>
     public Tensor Sum(int[] axes, bool keepDim = false) => Over(Nanograd.Reduction.Sum, axes, keepDim);
@@ -95,25 +95,25 @@ public partial class Tensor
     public Tensor Mean() => Make(Reductions.mean, this);
 
     /// <summary>Means over one axis.</summary>
-    public Tensor Mean(int axis, bool keepDim = false) => Mean([axis], keepDim);
+    public Tensor Mean(int dim, bool keepDim = false) => Mean([dim], keepDim);
 
     /// <summary>Means over axes, which disappear or (<paramref name="keepDim"/>) stay with extent 1.</summary>
     public Tensor Mean(int[] axes, bool keepDim = false) =>
         Make(x => keepDim ? Reductions.meanKeep(axes, x) : Reductions.meanOver(axes, x), this);
 
     /// <summary>The variance over one axis: divided by n - 1, or by n when not <paramref name="unbiased"/>.</summary>
-    public Tensor Var(int axis, bool unbiased = true, bool keepDim = false)
+    public Tensor Var(int dim, bool unbiased = true, bool keepDim = false)
     {
-        var n = Size(axis);
-        var variance = Make(x => Reductions.varianceKeep([axis], x), this) * (unbiased ? n / (double)(n - 1) : 1.0);
-        return keepDim ? variance : variance.Squeeze(axis);
+        var n = Size(dim);
+        var variance = Make(x => Reductions.varianceKeep([dim], x), this) * (unbiased ? n / (double)(n - 1) : 1.0);
+        return keepDim ? variance : variance.Squeeze(dim);
     }
 
     /// <summary>The largest element.</summary>
     public Tensor Max() => Over(Nanograd.Reduction.Max, Every, false);
 
     /// <summary>The largest elements along an axis.</summary>
-    public Tensor Max(int axis, bool keepDim = false) => Over(Nanograd.Reduction.Max, [axis], keepDim);
+    public Tensor Max(int dim, bool keepDim = false) => Over(Nanograd.Reduction.Max, [dim], keepDim);
 
     /// <summary>The largest elements over axes.</summary>
     public Tensor Max(int[] axes, bool keepDim = false) => Over(Nanograd.Reduction.Max, axes, keepDim);
@@ -122,23 +122,23 @@ public partial class Tensor
     public Tensor Min() => Over(Nanograd.Reduction.Min, Every, false);
 
     /// <summary>The smallest elements along an axis.</summary>
-    public Tensor Min(int axis, bool keepDim = false) => Over(Nanograd.Reduction.Min, [axis], keepDim);
+    public Tensor Min(int dim, bool keepDim = false) => Over(Nanograd.Reduction.Min, [dim], keepDim);
 
     /// <summary>The smallest elements over axes.</summary>
     public Tensor Min(int[] axes, bool keepDim = false) => Over(Nanograd.Reduction.Min, axes, keepDim);
 
     /// <summary>The index (64-bit integer) of the first largest element along an axis, which disappears or (<paramref name="keepDim"/>) stays with extent 1.</summary>
-    public Tensor ArgMax(int axis, bool keepDim = false) =>
-        Make(x => keepDim ? Moving.unsqueeze(axis, Reductions.argMax(axis, x)) : Reductions.argMax(axis, x), this);
+    public Tensor ArgMax(int dim, bool keepDim = false) =>
+        Make(x => keepDim ? Moving.unsqueeze(dim, Reductions.argMax(dim, x)) : Reductions.argMax(dim, x), this);
 
     /// <summary>Running sums along an axis.</summary>
-    public Tensor CumSum(int axis) => Make(x => Reductions.cumSum(axis, x), this);
+    public Tensor CumSum(int dim) => Make(x => Reductions.cumSum(dim, x), this);
 
     /// <summary>exp(x) over its sum along an axis.</summary>
-    public Tensor Softmax(int axis) => Make(x => Reductions.softmax(axis, x), this);
+    public Tensor Softmax(int dim) => Make(x => Reductions.softmax(dim, x), this);
 
     /// <summary>The logarithm of <see cref="Softmax"/>, exact for values far apart.</summary>
-    public Tensor LogSoftmax(int axis) => Make(x => Reductions.logSoftmax(axis, x), this);
+    public Tensor LogSoftmax(int dim) => Make(x => Reductions.logSoftmax(dim, x), this);
 
     private int[] Every => [.. Enumerable.Range(0, Rank)];
 

@@ -111,8 +111,8 @@ public partial class Tensor
     [IndexerName("At")]
     public Tensor this[int index] => Make(a =>
     {
-        var axis = Nanograd.Shape.axis("index", a, 0);
-        var extent = a.Shape[axis];
+        var dim = Nanograd.Shape.axis("index", a, 0);
+        var extent = a.Shape[dim];
         if (index < -extent || index >= extent)
         {
             throw new ArgumentOutOfRangeException(nameof(index), $"index: {index} must be between {-extent} and {extent - 1}, got {Nanograd.Shape.describe(a)}");

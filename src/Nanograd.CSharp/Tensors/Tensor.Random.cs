@@ -185,10 +185,10 @@ public partial class Tensor
     }
 
     /// <summary>The slices along an axis in random order.</summary>
-    public Tensor Shuffle(int axis = 0, Generator? generator = null)
+    public Tensor Shuffle(int dim = 0, Generator? generator = null)
     {
         var key = Generator.NextKey(generator);
-        return Make(x => Nanograd.Random.shuffle(axis, key, x), this);
+        return Make(x => Nanograd.Random.shuffle(dim, key, x), this);
     }
 
     /// <summary><c>count</c> slices of x along axis 0, equally likely; without replacement each at most once.</summary>

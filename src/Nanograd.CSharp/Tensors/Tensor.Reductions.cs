@@ -30,7 +30,7 @@ public partial class Tensor
     public Tensor Var() => Make(Reductions.var, this);
 
     /// <summary>The standard deviation over one axis: the root of <see cref="Var(int, bool, bool)"/>.</summary>
-    public Tensor Std(int axis, bool unbiased = true, bool keepDim = false) => Std(unbiased ? 1 : 0, [axis], keepDim);
+    public Tensor Std(int dim, bool unbiased = true, bool keepDim = false) => Std(unbiased ? 1 : 0, [dim], keepDim);
 
     /// <summary>The largest elements over axes, as <see cref="Max(int[], bool)"/>.</summary>
     public Tensor AMax(params int[] axes) => Max(axes);
@@ -39,8 +39,8 @@ public partial class Tensor
     public Tensor AMin(params int[] axes) => Min(axes);
 
     /// <summary>Index (i64) of the first smallest element along an axis, which disappears or (<paramref name="keepDim"/>) stays with extent 1; NaN wins.</summary>
-    public Tensor ArgMin(int axis, bool keepDim = false) =>
-        Make(x => keepDim ? Moving.unsqueeze(axis, Reductions.argMin(axis, x)) : Reductions.argMin(axis, x), this);
+    public Tensor ArgMin(int dim, bool keepDim = false) =>
+        Make(x => keepDim ? Moving.unsqueeze(dim, Reductions.argMin(dim, x)) : Reductions.argMin(dim, x), this);
 
     /// <summary>Whether one element at least is true (not 0): bool <c>[]</c>.</summary>
     public Tensor Any() => Make(Reductions.any, this);
@@ -58,40 +58,40 @@ public partial class Tensor
     public Tensor AllClose(Tensor other, double rtol = 1e-5, double atol = 1e-8) => Make((x, y) => Reductions.allClose(rtol, atol, x, y), this, other);
 
     /// <summary>log(sum(exp x)) along an axis, which disappears, without overflow; of infinities alone it is that infinity.</summary>
-    public Tensor LogSumExp(int axis, bool keepDim = false) => Make(x => keepDim ? Reductions.logSumExpKeep(axis, x) : Reductions.logSumExp(axis, x), this);
+    public Tensor LogSumExp(int dim, bool keepDim = false) => Make(x => keepDim ? Reductions.logSumExpKeep(dim, x) : Reductions.logSumExp(dim, x), this);
 
     /// <summary>softmax of -x.</summary>
-    public Tensor Softmin(int axis) => Make(x => Reductions.softmin(axis, x), this);
+    public Tensor Softmin(int dim) => Make(x => Reductions.softmin(dim, x), this);
 
     /// <summary>Running products along an axis; the shape stays. Differentiable at zeros, too.</summary>
-    public Tensor CumProd(int axis) => Make(x => Reductions.cumProd(axis, x), this);
+    public Tensor CumProd(int dim) => Make(x => Reductions.cumProd(dim, x), this);
 
     /// <summary>Running log(sum(exp x)) along an axis, without overflow.</summary>
-    public Tensor LogCumSumExp(int axis) => Make(x => Reductions.logCumSumExp(axis, x), this);
+    public Tensor LogCumSumExp(int dim) => Make(x => Reductions.logCumSumExp(dim, x), this);
 
     /// <summary>Running maxima along an axis, and where they stand (i64): the last of equal ones, as in PyTorch.</summary>
-    public (Tensor Values, Tensor Indices) CumMax(int axis) => Pair(x => Reductions.cumMax(axis, x), this);
+    public (Tensor Values, Tensor Indices) CumMax(int dim) => Pair(x => Reductions.cumMax(dim, x), this);
 
     /// <summary>Running minima along an axis, and where they stand (i64): the last of equal ones, as in PyTorch.</summary>
-    public (Tensor Values, Tensor Indices) CumMin(int axis) => Pair(x => Reductions.cumMin(axis, x), this);
+    public (Tensor Values, Tensor Indices) CumMin(int dim) => Pair(x => Reductions.cumMin(dim, x), this);
 
     /// <summary>Differences of neighbours along an axis, <c>times</c> times: each time the axis has one element less.</summary>
-    public Tensor Diff(int times = 1, int axis = -1) => Make(x => Reductions.diff(times, axis, x), this);
+    public Tensor Diff(int times = 1, int dim = -1) => Make(x => Reductions.diff(times, dim, x), this);
 
     /// <summary>The integral along an axis, which disappears, of values <c>dx</c> apart: trapezoidal rule.</summary>
-    public Tensor Trapezoid(double dx = 1, int axis = -1) => Make(x => Reductions.trapezoid(dx, axis, x), this);
+    public Tensor Trapezoid(double dx = 1, int dim = -1) => Make(x => Reductions.trapezoid(dx, dim, x), this);
 
     /// <summary>The value below which a fraction q of the elements along an axis lie; the axis disappears. Between two elements by linear interpolation (PyTorch's and NumPy's default); NaN if there is one.</summary>
-    public Tensor Quantile(double q, int axis = -1) => Make(x => Statistics.quantile(q, axis, x), this);
+    public Tensor Quantile(double q, int dim = -1) => Make(x => Statistics.quantile(q, dim, x), this);
 
     /// <summary>Several quantiles at once: a new first axis has one entry for each.</summary>
-    public Tensor Quantile(double[] qs, int axis = -1) => Make(x => Statistics.quantiles(qs, axis, x), this);
+    public Tensor Quantile(double[] qs, int dim = -1) => Make(x => Statistics.quantiles(qs, dim, x), this);
 
     /// <summary>The median along an axis, which disappears: of an even number the lower of the two in the middle, as PyTorch has it (<c>quantile 0.5</c> is their mean). NaN if there is one.</summary>
-    public Tensor Median(int axis = -1) => Make(x => Statistics.median(axis, x), this);
+    public Tensor Median(int dim = -1) => Make(x => Statistics.median(dim, x), this);
 
     /// <summary>The most frequent element along an axis, which disappears, and how often it occurs (i64); of equally frequent ones the smallest.</summary>
-    public (Tensor Values, Tensor Counts) Mode(int axis = -1) => Pair(x => Statistics.mode(axis, x), this);
+    public (Tensor Values, Tensor Counts) Mode(int dim = -1) => Pair(x => Statistics.mode(dim, x), this);
 
     /// <summary>How often each of 0, ..., length - 1 occurs among integers: i64 <c>[length]</c>. Others are an error when the program runs.</summary>
     public Tensor BinCount(int length) => Make(x => Statistics.bincount(length, x), this);

@@ -45,26 +45,30 @@ public partial class Tensor
         },
         this);
 
-    /// <summary>Stretched to a shape: axes of extent 1 are repeated, new ones come in front.</summary>
-    public Tensor Expand(params int[] shape) => Make(x => Moving.broadcastTo(Checked(shape), x), this);
+    /// <summary>Stretched to a shape: axes of extent 1 are repeated, new ones come in front; -1 leaves an axis as it is.</summary>
+    public Tensor Expand(params int[] shape)
+    {
+        var before = shape.Length - Rank;
+        return Make(x => Moving.broadcastTo(Checked([.. shape.Select((n, i) => n == -1 && i >= before ? x.Shape[i - before] : n)]), x), this);
+    }
 
     /// <summary>A new axis of extent 1.</summary>
-    public Tensor Unsqueeze(int axis) => Make(x => Moving.unsqueeze(axis, x), this);
+    public Tensor Unsqueeze(int dim) => Make(x => Moving.unsqueeze(dim, x), this);
 
     /// <summary>An axis of extent 1 removed.</summary>
-    public Tensor Squeeze(int axis) => Make(x => Moving.squeeze(axis, x), this);
+    public Tensor Squeeze(int dim) => Make(x => Moving.squeeze(dim, x), this);
 
     /// <summary><paramref name="length"/> elements of an axis from <paramref name="start"/> on.</summary>
-    public Tensor Narrow(int axis, int start, int length) => Make(x => Moving.slice(axis, start, start + length, x), this);
+    public Tensor Narrow(int dim, int start, int length) => Make(x => Moving.slice(dim, start, start + length, x), this);
 
     /// <summary>Slices at the places that <paramref name="indices"/> (integers, any shape) name along an axis.</summary>
-    public Tensor IndexSelect(int axis, Tensor indices) => Make((x, i) => Lookups.take(axis, i, x), this, indices);
+    public Tensor IndexSelect(int dim, Tensor indices) => Make((x, i) => Lookups.take(dim, i, x), this, indices);
 
     /// <summary>Tensors joined along an axis.</summary>
-    public static Tensor Cat(IEnumerable<Tensor> tensors, int axis = 0) => Make(xs => Moving.concat(axis, xs!), [.. tensors]);
+    public static Tensor Cat(IEnumerable<Tensor> tensors, int dim = 0) => Make(xs => Moving.concat(dim, xs!), [.. tensors]);
 
     /// <summary>Tensors joined along a new axis.</summary>
-    public static Tensor Stack(IEnumerable<Tensor> tensors, int axis = 0) => Make(xs => Moving.stack(axis, xs!), [.. tensors]);
+    public static Tensor Stack(IEnumerable<Tensor> tensors, int dim = 0) => Make(xs => Moving.stack(dim, xs!), [.. tensors]);
 
     /// <summary>Values converted to another element type.</summary>
     public Tensor To(DType type) => Make(x => Elementwise.cast(type.ToCore(), x), this);

@@ -21,6 +21,40 @@ public partial class Tensor
     /// <summary>This tensor: how it lies in memory is the compiler's business.</summary>
     public Tensor Contiguous() => this;
 
+    /// <summary>The elements in single precision.</summary>
+    public Tensor Float() => To(DType.Float32);
+
+    /// <summary>The elements in double precision.</summary>
+    public Tensor Double() => To(DType.Float64);
+
+    /// <summary>The elements as 64-bit integers.</summary>
+    public Tensor Long() => To(DType.Int64);
+
+    /// <summary>The elements as 32-bit integers.</summary>
+    public Tensor Int() => To(DType.Int32);
+
+    /// <summary>The number of axes: <see cref="Rank"/>.</summary>
+    public int Dim() => Rank;
+
+    /// <summary>A whole power.</summary>
+    public Tensor Pow(int exponent) => Pow((double)exponent);
+
+    /// <summary>No less than <paramref name="min"/> and no more than <paramref name="max"/>, where they are given.</summary>
+    public Tensor Clamp(double? min = null, double? max = null) => Clamp(min ?? double.NegativeInfinity, max ?? double.PositiveInfinity);
+
+    /// <summary>The index (i64) of the first largest of all elements, in row-major order.</summary>
+    public Tensor ArgMax() => Flatten().ArgMax(0);
+
+    /// <summary>The index (i64) of the first smallest of all elements, in row-major order.</summary>
+    public Tensor ArgMin() => Flatten().ArgMin(0);
+
+    /// <summary>The p-norm of all elements.</summary>
+    public Tensor Norm(double p = 2) => Flatten().Norm(p, [0]);
+
+    /// <summary>Where a mask (bool) is true, the elements; at integers, the slices along the first axis.</summary>
+    [System.Runtime.CompilerServices.IndexerName("At")]
+    public Tensor this[Tensor index] => index.DType == DType.Bool ? MaskedSelect(index) : Take(0, index);
+
     /// <summary>The last two axes swapped.</summary>
     public Tensor MT => SwapAxes(-2, -1);
 
@@ -52,15 +86,15 @@ public partial class Tensor
     public Tensor LdExp(Tensor exponent) => this * exponent.To(DType.IsFloat() ? DType : DType.Float32).Exp2();
 
     /// <summary>The smallest and the largest along an axis.</summary>
-    public (Tensor Min, Tensor Max) AMinMax(int axis) => (AMin(axis), AMax(axis));
+    public (Tensor Min, Tensor Max) AMinMax(int dim) => (AMin(dim), AMax(dim));
 
     /// <summary>Variance and mean along an axis.</summary>
-    public (Tensor Var, Tensor Mean) VarMean(int axis, bool unbiased = true, bool keepDim = false) =>
-        (Var(axis, unbiased, keepDim), Mean(axis, keepDim));
+    public (Tensor Var, Tensor Mean) VarMean(int dim, bool unbiased = true, bool keepDim = false) =>
+        (Var(dim, unbiased, keepDim), Mean(dim, keepDim));
 
     /// <summary>Standard deviation and mean along an axis.</summary>
-    public (Tensor Std, Tensor Mean) StdMean(int axis, bool unbiased = true, bool keepDim = false) =>
-        (Std(axis, unbiased, keepDim), Mean(axis, keepDim));
+    public (Tensor Std, Tensor Mean) StdMean(int dim, bool unbiased = true, bool keepDim = false) =>
+        (Std(dim, unbiased, keepDim), Mean(dim, keepDim));
 
     /// <summary>Whether shape and all elements are the same. It reads both.</summary>
     public bool Equal(Tensor other) => Shape.SequenceEqual(other.Shape) && Eq(other).All().Item() != 0;
@@ -94,12 +128,12 @@ public partial class Tensor
     public Tensor Dist(Tensor other, double p = 2) => (this - other).Flatten().Norm(p, [0]);
 
     /// <summary>As many parts as asked for along an axis, the first ones an element longer if it does not divide.</summary>
-    public Tensor[] TensorSplit(int sections, int axis = 0)
+    public Tensor[] TensorSplit(int sections, int dim = 0)
     {
-        var extent = Size(axis);
+        var extent = Size(dim);
         return sections < 1
             ? throw new ArgumentException($"TensorSplit: there must be at least 1 section, got {sections}.")
-            : Split(axis, [.. Enumerable.Range(0, sections).Select(i => (extent / sections) + (i < extent % sections ? 1 : 0))]);
+            : Split(dim, [.. Enumerable.Range(0, sections).Select(i => (extent / sections) + (i < extent % sections ? 1 : 0))]);
     }
 
     /// <summary>Vectors become columns; matrices stay side by side.</summary>

@@ -45,7 +45,7 @@ public partial class Tensor
     public DType DType => Expression.DType.ToFacade();
 
     /// <summary>The extent of one axis; negative axes count from the end.</summary>
-    public int Size(int axis) => Expression.Shape[Nanograd.Shape.axis("size", Expression, axis)];
+    public int Size(int dim) => Expression.Shape[Nanograd.Shape.axis("size", Expression, dim)];
 
     // ------------------------------------------------------------------------------------------------ building
 
