@@ -428,4 +428,14 @@ internal sealed class TrainerTests
         confusion.Update(logits, targets);
         Assert.That(confusion.Matrix.ToArray<double>(), Is.EqualTo(new double[] { 1, 0, 0, 1, 0, 1, 0, 0, 1 }));
     }
+
+    [Test]
+    public void WhatCannotBeWatchedIsAnError()
+    {
+        var model = new Linear(2, 1);
+        (Tensor, Tensor)[] batches = [(Tensor.Ones(4, 2), Tensor.Ones(4, 1))];
+        var trainer = new Trainer(model, new SGD(model.Parameters(), 0.1), (y, t) => F.MseLoss(y, t)) { EarlyStopping = new() };
+        Assert.That(() => trainer.Fit(batches), Throws.ArgumentException.With.Message.Contains("no validation batches"));
+        Assert.That(() => trainer.Fit(batches, batches, epochs: -1), Throws.InstanceOf<ArgumentOutOfRangeException>());
+    }
 }

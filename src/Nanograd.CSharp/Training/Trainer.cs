@@ -150,6 +150,15 @@ public sealed partial class Trainer
     public History Fit(
         Func<int, IEnumerable<(Tensor Input, Tensor Target)>> train, IEnumerable<(Tensor Input, Tensor Target)>? validation = null, int epochs = 1)
     {
+        ArgumentOutOfRangeException.ThrowIfNegative(epochs);
+        foreach (var name in new[] { EarlyStopping?.Monitor, KeepBest })
+        {
+            if (validation is null && name is not null && name.StartsWith("val_", StringComparison.Ordinal))
+            {
+                throw new ArgumentException($"Fit: {name} is to be watched, but there are no validation batches; pass some, or watch a value without val_.");
+            }
+        }
+
         epochs += Begin();
         using var interruption = new Interruption(HandleInterrupts);
         try
